@@ -1,0 +1,1 @@
+"""What happens to an event: fetch, read, normalise, validate, publish, recover. Knows no user interface."""

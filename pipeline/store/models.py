@@ -1,0 +1,249 @@
+"""The tables. Field names are those of the canonical document; every `*_at` is UTC milliseconds from the database's clock.
+
+Models are not bound to a database: a `Store` executes their queries, so that several databases can be open in one
+process (the live one, a sandbox, an emptied one). Tables, triggers and views are made by the numbered migrations, which
+hold frozen copies of these definitions; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from peewee import (
+    BigIntegerField,
+    BooleanField,
+    CompositeKey,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    TextField,
+)
+
+STATES = ("idle", "running", "complete", "failed")
+DEPTHS = ("none", "laps_full")
+RUN_KINDS = ("ingest", "cleanup", "reset", "restore")
+OUTCOMES = ("published", "unchanged", "failed", "interrupted", "cleared", "cleaned", "reset", "restored")
+
+
+class Table(Model):
+    class Meta:
+        legacy_table_names = False
+
+
+class Track(Table):
+    """A track of the catalogue, or one that an event named."""
+
+    slug = TextField(unique=True)  # as LiveRC writes it; compared lower-case
+    name = TextField(null=True)
+    latest_event = TextField(null=True)
+    status = IntegerField(null=True)
+    live_video = BooleanField(default=False)
+    featured = BooleanField(default=False)
+    updated_text = TextField(null=True)
+    followed = BooleanField(default=False)
+    active = BooleanField(default=True)  # in the newest catalogue; a vanished track is inactive, never deleted
+    listed_at = BigIntegerField(null=True)  # last time its events listing was read
+    seen_at = BigIntegerField(null=True)  # last time the catalogue named it
+
+
+class Event(Table):
+    """One event: how the last attempt stands (`state`), and what is served (`ingest_depth`, `current_run`)."""
+
+    source = TextField(default="liverc")
+    source_event_id = TextField()
+    track = ForeignKeyField(Track, backref="events", on_delete="RESTRICT")
+    event_name = TextField(null=True)
+    start_date = TextField(null=True)
+    end_date = TextField(null=True)
+    starts_at_local = TextField(null=True)
+    entries = IntegerField(null=True)
+    drivers = IntegerField(null=True)
+    state = TextField(default="idle")
+    ingest_depth = TextField(default="none")
+    current_run_id = BigIntegerField(null=True)  # → run.id, guarded by trigger (sealed, same event)
+    last_run_id = BigIntegerField(null=True)  # the newest attempt, whatever became of it
+    last_ingested_at = BigIntegerField(null=True)  # when the served rows were published
+    last_checked_at = BigIntegerField(null=True)  # when the source was last found unchanged or published
+    added_at = BigIntegerField()
+
+    class Meta:
+        indexes = ((("source", "source_event_id"), True), (("state",), False))
+
+
+class Run(Table):
+    """One attempt or action on an event's data. Rows of race/result/lap/entry belong to a run; a sealed run is immutable."""
+
+    event = ForeignKeyField(Event, backref="runs", on_delete="RESTRICT")
+    kind = TextField()  # RUN_KINDS
+    token = BigIntegerField()  # the lease token it was started with: its fence
+    trigger = TextField()  # who asked: cli, console, api, schedule
+    outcome = TextField(null=True)  # OUTCOMES; None while it runs
+    sealed = BooleanField(default=False)
+    started_at = BigIntegerField()
+    finished_at = BigIntegerField(null=True)
+    stage = TextField(null=True)  # fetch, parse, normalise, validate, publish
+    pages_done = IntegerField(default=0)
+    pages_total = IntegerField(null=True)
+    stage_ms = TextField(default="{}")  # JSON: stage → milliseconds spent
+    error = TextField(null=True)  # JSON: the envelope
+    document_sha256 = TextField(null=True)
+    parser_build = TextField(null=True)
+    pages_manifest = TextField(null=True)  # sha256 of the run's manifest in the page archive
+    holder = TextField(default="{}")  # JSON: host, boot id, pid, process start, thread, version
+    restored_run_id = BigIntegerField(null=True)
+    # the manifest: what a sealed run holds, to the last lap
+    race_count = IntegerField(default=0)
+    result_count = IntegerField(default=0)
+    lap_count = IntegerField(default=0)
+    lap_ms_sum = BigIntegerField(default=0)
+    entry_count = IntegerField(default=0)
+
+    class Meta:
+        indexes = ((("event", "started_at"), False),)
+
+
+class EventHeader(Table):
+    """The event-level fields of the document that a run published."""
+
+    run = ForeignKeyField(Run, primary_key=True, on_delete="RESTRICT")
+    source = TextField()
+    source_event_id = TextField()
+    track_slug = TextField()
+    event_name = TextField()
+    start_date = TextField(null=True)
+    end_date = TextField(null=True)
+    entries = IntegerField(null=True)
+    drivers = IntegerField(null=True)
+    has_entry_list = BooleanField()
+
+
+class Race(Table):
+    run = ForeignKeyField(Run, backref="races", on_delete="RESTRICT")
+    source_race_id = TextField()
+    class_name = TextField()
+    race_label = TextField()
+    round = TextField(null=True)
+    race_number = IntegerField(null=True)
+    race_order = IntegerField()
+    completed_at_local = TextField(null=True)
+    length_seconds = IntegerField(null=True)
+
+    class Meta:
+        indexes = ((("run", "source_race_id"), True), (("run", "race_order"), True))
+
+
+class Result(Table):
+    race = ForeignKeyField(Race, backref="results", on_delete="RESTRICT")
+    row_number = IntegerField()  # 1…n in document order
+    position = IntegerField()
+    source_driver_id = TextField(null=True)
+    driver_name = TextField()
+    car_number = IntegerField(null=True)
+    qualifying_position = IntegerField(null=True)
+    laps_completed = IntegerField()
+    total_time_ms = IntegerField(null=True)
+    behind = TextField(null=True)
+    fast_lap_ms = IntegerField(null=True)
+    fast_lap_number = IntegerField(null=True)
+    avg_lap_ms = IntegerField(null=True)
+    avg_top_5_ms = IntegerField(null=True)
+    avg_top_10_ms = IntegerField(null=True)
+    avg_top_15_ms = IntegerField(null=True)
+    top_2_consecutive_ms = IntegerField(null=True)
+    top_3_consecutive_ms = IntegerField(null=True)
+    std_deviation_ms = IntegerField(null=True)
+    consistency_milli = IntegerField(null=True)  # thousandths of a percent
+    grid_position = IntegerField(null=True)
+
+    class Meta:
+        indexes = ((("race", "row_number"), True),)
+
+
+class Lap(Table):
+    """About 21 bytes a row: keyed by result and lap number, without a row id."""
+
+    result = ForeignKeyField(Result, backref="laps", index=False, on_delete="RESTRICT")
+    lap_number = IntegerField()
+    lap_time_ms = IntegerField()
+    elapsed_ms = IntegerField()
+    position = IntegerField(null=True)
+    pace = TextField(null=True)
+
+    class Meta:
+        primary_key = CompositeKey("result", "lap_number")
+        without_rowid = True
+
+
+class Entry(Table):
+    run = ForeignKeyField(Run, backref="entries", on_delete="RESTRICT")
+    row_number = IntegerField()
+    class_name = TextField()
+    number = IntegerField()
+    driver_name = TextField()
+    transponder = TextField(null=True)
+
+    class Meta:
+        indexes = ((("run", "row_number"), True),)
+
+
+class Lease(Table):
+    """One row per event that was ever worked on. `token` only grows; `run_id` is None while nobody holds it."""
+
+    event = ForeignKeyField(Event, primary_key=True, on_delete="RESTRICT")
+    token = BigIntegerField(default=0)
+    run_id = BigIntegerField(null=True)
+    holder = TextField(null=True)  # JSON, as in Run.holder
+    acquired_at = BigIntegerField(null=True)
+    heartbeat_at = BigIntegerField(null=True)
+    expires_at = BigIntegerField(null=True)
+    progress = TextField(null=True)  # one line, e.g. "fetch 12/33"
+    cancel_requested_at = BigIntegerField(null=True)
+
+
+class Transition(Table):
+    """Every step of every event's state, written by a trigger."""
+
+    event = ForeignKeyField(Event, on_delete="RESTRICT")
+    from_state = TextField()
+    to_state = TextField()
+    at = BigIntegerField()
+
+
+class Journal(Table):
+    """What must not be lost: audit, warnings (open until acknowledged), actions, the runs' own log. Append-only."""
+
+    at = BigIntegerField()
+    entry_kind = TextField()  # log, audit, warning, action
+    severity = TextField()  # debug, info, warning, error
+    name = TextField()  # stable event name, e.g. ingestion_start
+    message = TextField()
+    event_id = BigIntegerField(null=True)
+    run_id = BigIntegerField(null=True)
+    fields = TextField(default="{}")  # JSON
+    acknowledged_at = BigIntegerField(null=True)
+    acknowledged_by = TextField(null=True)
+
+    class Meta:
+        indexes = ((("run_id",), False), (("event_id",), False), (("entry_kind", "acknowledged_at"), False))
+
+
+class Politeness(Table):
+    """One row per registrable domain: when the next request may start, shared by every thread, process and machine."""
+
+    domain = TextField(primary_key=True)
+    next_at = BigIntegerField(default=0)
+    paused_until = BigIntegerField(default=0)
+
+
+class RobotsFile(Table):
+    """The newest robots.txt of each host."""
+
+    host = TextField(primary_key=True)
+    status = IntegerField()
+    body = TextField()
+    fetched_at = BigIntegerField()
+
+
+class PurgePermit(Table):
+    """Present only inside a purge's own transaction: the one door through which a sealed run's rows may leave."""
+
+    run_id = BigIntegerField(primary_key=True)
+    reason = TextField()

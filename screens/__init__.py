@@ -1,0 +1,1 @@
+"""What the operator sees: one file per screen with its .tcss beside it. Knows no SQL and fetches nothing."""
