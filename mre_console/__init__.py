@@ -1,1 +1,1 @@
-"""The program `mre`: wires settings, command line, console and simulator to the pipeline's service. No ingestion logic."""
+"""The program `mre`: wires settings, command line, console, simulator. Holds no ingestion logic."""

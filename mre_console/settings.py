@@ -1,0 +1,319 @@
+"""What the operator can set, where each value came from, and what is accepted.
+
+Flags beat the environment, the environment beats `config.toml`, the file beats the defaults. Every value is checked
+once, here, and a bad one is refused with the place it came from, so that nobody has to guess which source was wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from pipeline.errors import Kind, StateError
+
+DEFAULT_CRAWL_DELAY_S = 1.0
+DATABASE_NAME = "mre.sqlite3"
+_MASK = "***"
+_SECRET_PARAMETERS = ("password", "sslpassword", "passfile")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One value and where it came from, ready to be shown: secrets are masked."""
+
+    name: str
+    value: str | float | None
+    source: str  # "--db", "MRE_DB", the path of config.toml, or "default"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, checked. `sources` holds for each name where its value came from."""
+
+    db: str  # a path, sqlite:… / file:… or postgresql://…; may hold a password: show `shown()` instead
+    data: Path  # page archive, logs and, unless `db` says otherwise, the database
+    site: str | None  # "http://127.0.0.1:8080" stands in for every *.liverc.com host
+    crawl_delay: float  # seconds between two requests to one registrable domain
+    contact: str | None  # goes into the User-Agent
+    config_file: Path  # where config.toml is, or would be
+    sources: Mapping[str, str]
+
+    def shown(self) -> list[Setting]:
+        """Every setting in a fixed order, fit to be printed."""
+        values: dict[str, str | float | None] = {
+            "db": masked_url(self.db),
+            "data": str(self.data),
+            "site": self.site,
+            "crawl_delay": self.crawl_delay,
+            "contact": self.contact,
+        }
+        return [Setting(name, value, self.sources[name]) for name, value in values.items()]
+
+
+# ---------------------------------------------------------------- what is accepted
+
+
+def masked_url(url: str) -> str:
+    """`url` with its password, if any, replaced by asterisks; what is not a URL comes back unchanged."""
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    name, colon, _ = user.partition(":")
+    netloc = f"{name}{colon}{_MASK if colon else ''}{at}{host}"
+    query = parts.query
+    if any(key in _SECRET_PARAMETERS for key, _ in parse_qsl(query)):
+        pairs = [(key, _MASK if key in _SECRET_PARAMETERS else value) for key, value in parse_qsl(query)]
+        query = urlencode(pairs, safe="*/")
+    return urlunsplit((parts.scheme, netloc, parts.path, query, parts.fragment))
+
+
+def _database(text: str) -> str:
+    scheme, separator, _ = text.partition("://")
+    if separator and scheme not in ("postgresql", "postgres", "sqlite", "file"):
+        raise ValueError("a file path, sqlite:///PATH or postgresql://USER@HOST/NAME")
+    return text if separator or text.startswith(("file:", ":memory:")) else str(Path(text).expanduser().absolute())
+
+
+def _folder(text: str) -> Path:
+    path = Path(text).expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        raise ValueError("a folder (this is a file)")
+    return path
+
+
+def _site(text: str) -> str:
+    wanted = "http://HOST:PORT or https://HOST:PORT, without a path"
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(wanted) from error
+    bare = parts.path in ("", "/") and not parts.query and not parts.fragment and "@" not in parts.netloc
+    clean = text.isprintable() and not re.search(r"[\s\\?#]", text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or not bare or not clean:
+        raise ValueError(wanted)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _crawl_delay(text: str) -> float:
+    wanted = "a number of seconds, 0 or more"
+    try:
+        seconds = float(text)
+    except ValueError as error:
+        raise ValueError(wanted) from error
+    if not math.isfinite(seconds) or seconds < 0:
+        raise ValueError(wanted)
+    return seconds
+
+
+def _contact(text: str) -> str:
+    # It becomes part of a request header: nothing but printable ASCII without blanks, brackets or quotes may enter.
+    mail = re.fullmatch(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", text)
+    page = re.fullmatch(r"https?://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:\d+)?(/[A-Za-z0-9._~%/?&=+@:-]*)?", text)
+    if not mail and not page:
+        raise ValueError("an e-mail address or an http(s) URL")
+    return text
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "db": _database,
+    "data": _folder,
+    "site": _site,
+    "crawl_delay": _crawl_delay,
+    "contact": _contact,
+}
+_FILE_TYPES: dict[str, tuple[type, ...]] = dict.fromkeys(_READERS, (str,)) | {"crawl_delay": (int, float)}
+
+
+def flag_name(name: str) -> str:
+    """`crawl_delay` → `--crawl-delay`."""
+    return "--" + name.replace("_", "-")
+
+
+def _checked(name: str, text: str, source: str) -> Any:
+    try:
+        return _READERS[name](text)
+    except ValueError as error:
+        shown = _MASK if name == "db" and "@" in text else text
+        raise StateError(
+            Kind.USAGE,
+            f"{name} = {shown!r} (from {source}) is not accepted: it must be {error}.",
+            setting=name,
+            source=source,
+            remedy=f"Correct {source}."
+            if source == flag_name(name)
+            else f"Correct {source}, or use {flag_name(name)}.",
+        ) from error
+
+
+# ---------------------------------------------------------------- where values come from
+
+
+def config_path(environ: Mapping[str, str] | None = None) -> Path:
+    """Where `config.toml` is: MRE_CONFIG, else the platform's configuration folder."""
+    given = (os.environ if environ is None else environ).get("MRE_CONFIG")
+    if given:
+        return Path(given).expanduser().absolute()
+    from platformdirs import user_config_path
+
+    return user_config_path("mre", appauthor=False) / "config.toml"
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
+
+
+def _read_file(path: Path, warn: Callable[[str], None]) -> dict[str, str]:
+    """The file's known settings as text. An absent file is an empty one; unknown keys are named in a warning."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StateError(
+            Kind.USAGE,
+            f"The configuration file {path} cannot be read: {error}.",
+            source=str(path),
+            remedy="Correct the file, or name another one with MRE_CONFIG.",
+        ) from error
+    unknown = sorted(set(table) - set(_READERS))
+    if unknown:
+        warn(f"{path}: unknown setting {', '.join(unknown)}; known are {', '.join(_READERS)}")
+    known = {name: value for name, value in table.items() if name in _READERS}
+    for name, value in known.items():
+        if isinstance(value, bool) or not isinstance(value, _FILE_TYPES[name]):
+            kind = "a number" if name == "crawl_delay" else "a text in quotes"
+            raise StateError(
+                Kind.USAGE,
+                f"{name} in {path} is not accepted: it must be {kind}.",
+                setting=name,
+                source=str(path),
+                remedy=f"Correct {path}, or override it with {flag_name(name)}.",
+            )
+    return {name: str(value) for name, value in known.items()}
+
+
+def load_settings(
+    flags: Mapping[str, str | None] | None = None,
+    environ: Mapping[str, str] | None = None,
+    warn: Callable[[str], None] = _warn,
+) -> Settings:
+    """Read every setting. `flags` maps names to what was typed; an empty environment variable counts as unset.
+
+    Raises StateError (USAGE) naming the setting, where the bad value came from and what is accepted.
+    """
+    env = os.environ if environ is None else environ
+    file = config_path(env)
+    in_file = _read_file(file, warn)
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name in _READERS:
+        variable = f"MRE_{name.upper()}"
+        candidates = (
+            (flag_name(name), (flags or {}).get(name)),
+            (variable, env.get(variable) or None),
+            (str(file), in_file.get(name)),
+        )
+        for source, text in candidates:
+            if text is not None:
+                values[name], sources[name] = _checked(name, text, source), source
+                break
+        else:
+            sources[name] = "default"
+    data = values.get("data") or _default_data()
+    return Settings(
+        db=values.get("db") or str(data / DATABASE_NAME),
+        data=data,
+        site=values.get("site"),
+        crawl_delay=values.get("crawl_delay", DEFAULT_CRAWL_DELAY_S),
+        contact=values.get("contact"),
+        config_file=file,
+        sources=sources,
+    )
+
+
+def _default_data() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("mre", appauthor=False)
+
+
+# ---------------------------------------------------------------- what is kept
+
+
+def save_contact(contact: str, file: Path) -> None:
+    """Write `contact` into `config.toml`, leaving every other byte of the file as it is.
+
+    Raises StateError (USAGE) where the contact is not acceptable or the file cannot be changed safely.
+    """
+    checked = _checked("contact", contact, "the answer")
+    target = file.resolve()  # a link to a file kept elsewhere stays a link
+    remedy = f"Write contact = {json.dumps(checked)} into {file} yourself, or set MRE_CONTACT."
+    try:
+        before = target.read_text(encoding="utf-8") if target.exists() else ""
+        after = _with_contact(before, checked)
+        _replace_file(target, after)
+    except (OSError, ValueError) as error:
+        raise StateError(Kind.USAGE, f"The contact could not be saved in {file}: {error}.", remedy=remedy) from error
+
+
+def _with_contact(text: str, contact: str) -> str:
+    """`text` with the top-level key `contact` set. Raises ValueError where that would change anything else."""
+    line = f"contact = {json.dumps(contact)}"
+    lines = text.splitlines(keepends=True)
+    first_table = next((i for i, one in enumerate(lines) if one.lstrip().startswith("[")), len(lines))
+    found = next((i for i in range(first_table) if re.match(r"\s*contact\s*=", lines[i])), None)
+    if found is None:
+        lines.insert(0, line + "\n")
+    else:
+        lines[found] = line + "\n"
+    after = "".join(lines)
+    if tomllib.loads(after) != {**tomllib.loads(text), "contact": contact}:
+        raise ValueError("the file is laid out in a way that a small edit would damage")
+    return after
+
+
+def _replace_file(target: Path, text: str) -> None:
+    """Replace the file in one step, so that a crash leaves the old one or the new one, never half of it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    mode = target.stat().st_mode & 0o777 if target.exists() else 0o600  # it may hold a database password
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".config-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(mode)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+# ---------------------------------------------------------------- what is shipped
+
+
+def shipped_fixtures() -> Path:
+    """The folder of page sets that came with the program: inside the package in a wheel, beside it in a checkout.
+
+    Raises StateError (INTERNAL) where the installation has none.
+    """
+    package = Path(__file__).parent
+    checkout = package.parent
+    if (package / "_fixtures").is_dir():
+        return package / "_fixtures"
+    if (checkout / "pyproject.toml").is_file() and (checkout / "fixtures").is_dir():
+        return checkout / "fixtures"
+    raise StateError(Kind.INTERNAL, "This installation holds no fixtures.", remedy="Install the program again.")
