@@ -112,9 +112,9 @@ def _usage(message: str, command: str) -> Exception:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from pipeline.holders import program_version
 
-        typer.echo(f"mre {version('mre-console')}")
+        typer.echo(f"mre {program_version()}")
         raise typer.Exit
 
 
