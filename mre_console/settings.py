@@ -14,17 +14,17 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from pipeline.errors import Kind, StateError
+from pipeline.store.urls import parse_url
 
 DEFAULT_CRAWL_DELAY_S = 1.0
 DATABASE_NAME = "mre.sqlite3"
-_MASK = "***"
-_SECRET_PARAMETERS = ("password", "sslpassword", "passfile")
+ANSWER = "your answer"  # the source of a value that was asked for at the terminal
 
 
 @dataclass(frozen=True)
@@ -64,25 +64,17 @@ class Settings:
 
 
 def masked_url(url: str) -> str:
-    """`url` with its password, if any, replaced by asterisks; what is not a URL comes back unchanged."""
-    if "://" not in url:
-        return url
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    name, colon, _ = user.partition(":")
-    netloc = f"{name}{colon}{_MASK if colon else ''}{at}{host}"
-    query = parts.query
-    if any(key in _SECRET_PARAMETERS for key, _ in parse_qsl(query)):
-        pairs = [(key, _MASK if key in _SECRET_PARAMETERS else value) for key, value in parse_qsl(query)]
-        query = urlencode(pairs, safe="*/")
-    return urlunsplit((parts.scheme, netloc, parts.path, query, parts.fragment))
+    """A database URL as it may be printed: without its password."""
+    return parse_url(url).shown
 
 
 def _database(text: str) -> str:
-    scheme, separator, _ = text.partition("://")
-    if separator and scheme not in ("postgresql", "postgres", "sqlite", "file"):
-        raise ValueError("a file path, sqlite:///PATH or postgresql://USER@HOST/NAME")
-    return text if separator or text.startswith(("file:", ":memory:")) else str(Path(text).expanduser().absolute())
+    plain = "://" not in text and not text.startswith(("file:", ":"))
+    try:
+        parse_url(text)
+    except StateError as error:
+        raise ValueError(f"a file path, sqlite:///PATH or postgresql://USER@HOST/NAME ({error.message})") from error
+    return str(Path(text).expanduser().absolute()) if plain else text
 
 
 def _folder(text: str) -> Path:
@@ -145,7 +137,7 @@ def _checked(name: str, text: str, source: str) -> Any:
     try:
         return _READERS[name](text)
     except ValueError as error:
-        shown = _MASK if name == "db" and "@" in text else text
+        shown = "…" if name == "db" and "@" in text else text  # it may hold a password
         raise StateError(
             Kind.USAGE,
             f"{name} = {shown!r} (from {source}) is not accepted: it must be {error}.",
@@ -252,12 +244,19 @@ def _default_data() -> Path:
 # ---------------------------------------------------------------- what is kept
 
 
-def save_contact(contact: str, file: Path) -> None:
-    """Write `contact` into `config.toml`, leaving every other byte of the file as it is.
+def with_contact(settings: Settings, contact: str) -> Settings:
+    """The settings with the contact that a person just gave. Raises StateError (USAGE) where it is not acceptable."""
+    checked = _checked("contact", contact, ANSWER)
+    return replace(settings, contact=checked, sources={**settings.sources, "contact": ANSWER})
+
+
+def save_contact(contact: str, file: Path | None = None) -> None:
+    """Write `contact` into `config.toml`, leaving every other line of the file as it is.
 
     Raises StateError (USAGE) where the contact is not acceptable or the file cannot be changed safely.
     """
-    checked = _checked("contact", contact, "the answer")
+    checked = _checked("contact", contact, ANSWER)
+    file = file or config_path()
     target = file.resolve()  # a link to a file kept elsewhere stays a link
     remedy = f"Write contact = {json.dumps(checked)} into {file} yourself, or set MRE_CONTACT."
     try:
