@@ -1,0 +1,124 @@
+"""What the whole pipeline looks like at one moment: one frozen picture per tick, for a console or a status line.
+
+The truth is the database, so runs of other processes and machines are in the picture too. A reader remembers the newest
+log line that it has shown, and asks only for what came after it.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from pipeline.errors import Envelope
+from pipeline.leases import LockView
+
+
+class EventLine(Struct, frozen=True):
+    """One event as a row of a list: how the last attempt stands, and what is served."""
+
+    event_id: int  # the database's id
+    event: str  # slug/id, as every command takes it
+    event_name: str | None  # None until its page was read once
+    start_date: str | None
+    state: str  # idle, running, complete, failed
+    ingest_depth: str  # none, laps_full
+    current_run_id: int | None  # the run whose rows are served
+    last_ingested_at: int | None  # UTC milliseconds
+    last_checked_at: int | None
+    races: int  # served
+    results: int
+    laps: int
+    failure: Envelope | None  # how the newest run failed, where state is failed
+    failed_at: int | None
+
+
+class LiveRun(Struct, frozen=True):
+    """One run under way, in this process or another one."""
+
+    run_id: int
+    event_id: int
+    event: str
+    event_name: str | None
+    trigger: str  # cli, console, api, schedule
+    stage: str | None
+    pages_done: int
+    pages_total: int | None
+    elapsed_ms: int
+    stage_ms: dict[str, int]  # milliseconds spent per stage so far
+
+
+class LogLine(Struct, frozen=True):
+    """One line of the journal."""
+
+    id: int
+    at: int  # UTC milliseconds
+    severity: str  # debug, info, warning, error
+    name: str  # stable event name, e.g. race_page_fetched
+    message: str
+    event: str | None  # slug/id
+    run_id: int | None
+
+
+class Totals(Struct, frozen=True):
+    """Counts over everything, whatever the filter."""
+
+    events: int
+    events_by_state: dict[str, int]
+    served: int  # events that serve a sealed run
+    races: int
+    results: int
+    laps: int
+
+
+class Snapshot(Struct, frozen=True):
+    """Everything a home screen shows, read in one consistent transaction."""
+
+    taken_at: int  # UTC milliseconds, the database's clock
+    totals: Totals
+    events: tuple[EventLine, ...]  # running and failed first, then newest; a window of the filtered list
+    events_matching: int  # how many the filter matches in all
+    live: tuple[LiveRun, ...]
+    locks: tuple[LockView, ...]
+    warnings: tuple[LogLine, ...]  # not acknowledged yet, newest first
+    log: tuple[LogLine, ...]  # after the line the reader has seen, oldest first
+
+
+# ---------------------------------------------------------------- what is served, for looking into an event
+
+
+class RaceLine(Struct, frozen=True):
+    race_id: int
+    source_race_id: str
+    race_order: int
+    class_name: str
+    race_label: str
+    round: str | None
+    race_number: int | None
+    completed_at_local: str | None
+    length_seconds: int | None
+    results: int
+    laps: int
+    winner: str | None
+
+
+class ResultLine(Struct, frozen=True):
+    result_id: int
+    position: int
+    driver_name: str
+    car_number: int | None
+    qualifying_position: int | None
+    laps_completed: int
+    total_time_ms: int | None
+    behind: str | None
+    fast_lap_ms: int | None
+    fast_lap_number: int | None
+    avg_lap_ms: int | None
+    consistency_milli: int | None  # thousandths of a percent
+    grid_position: int | None
+
+
+class LapLine(Struct, frozen=True):
+    lap_number: int
+    lap_time_ms: int
+    elapsed_ms: int
+    position: int | None
+    pace: str | None
