@@ -69,11 +69,14 @@ def masked_url(url: str) -> str:
 
 
 def _database(text: str) -> str:
+    wanted = "a file path, sqlite:///PATH or postgresql://USER@HOST/NAME"
     plain = "://" not in text and not text.startswith(("file:", ":"))
     try:
         parse_url(text)
     except StateError as error:
-        raise ValueError(f"a file path, sqlite:///PATH or postgresql://USER@HOST/NAME ({error.message})") from error
+        raise ValueError(f"{wanted} ({error.message})") from error
+    except ValueError as error:  # its text may quote the password
+        raise ValueError(wanted) from error
     return str(Path(text).expanduser().absolute()) if plain else text
 
 
@@ -260,7 +263,7 @@ def save_contact(contact: str, file: Path | None = None) -> None:
     target = file.resolve()  # a link to a file kept elsewhere stays a link
     remedy = f"Write contact = {json.dumps(checked)} into {file} yourself, or set MRE_CONTACT."
     try:
-        before = target.read_text(encoding="utf-8") if target.exists() else ""
+        before = target.read_bytes().decode() if target.exists() else ""  # bytes: line ends stay as they are
         after = _with_contact(before, checked)
         _replace_file(target, after)
     except (OSError, ValueError) as error:
