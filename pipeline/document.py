@@ -108,7 +108,7 @@ def race_results(page: RacePage) -> tuple[Result, ...]:
 def _result(row: TableRow, racer: Racer | None) -> Result:
     std_deviation_ms = racer.std_deviation_ms if racer else None
     if std_deviation_ms is None and row.std_deviation is not None:
-        std_deviation_ms = int(_thousandths(row.std_deviation).scaleb(3))
+        std_deviation_ms = int(_thousandths(row.std_deviation).scaleb(3, context=_DECIMALS))
     consistency = racer.consistency if racer and racer.consistency is not None else row.consistency
     return Result(
         position=row.position,

@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from pipeline.document import PAGE_TYPES, pair_racers, race_results, same_text
-from pipeline.lap_statistics import LapStatistics, lap_statistics, rounded_mean
+from pipeline.lap_statistics import LapStatistics, lap_statistics
 from pipeline.records import RacePage, Racer, Result, TableRow
 from pipeline.violations import LAPS_MISSING, Violation, repeated, some
 
@@ -286,55 +286,37 @@ def _rounded_otherwise(shown: Decimal | None, said: Decimal | None) -> bool:
 # ---------------------------------------------------------------- statistics against laps
 
 
-class _Driven(NamedTuple):
-    row: TableRow
-    racer: Racer
-    times: list[int]  # milliseconds, lap 1 first
-
-
 def _recompute(report: RaceReport, pairs: Sequence[tuple[TableRow, Racer]]) -> Iterator[Violation]:
-    """Compare what the page says with what its laps give, by whichever of LiveRC's two rules the race follows."""
-    driven = []
-    for row, racer in pairs:
-        times = [lap.lap_time_ms for lap in racer.laps if lap.lap_number != 0]
-        if times and min(times) > 0:
-            driven.append(_Driven(row, racer, times))
-    skipped = _laps_left_out(driven)
-    if skipped is None:
+    """Compare what the page states with what its laps give.
+
+    A race's statistics are over all laps, or over all but the standing start. What switches that rule cannot be told
+    from the page, so the one that explains more drivers is taken.
+    """
+    over_all, without_first = (_unexplained(pairs, skipped) for skipped in (0, 1))
+    best = max(over_all, without_first, key=lambda drivers: sum(not names for _, names in drivers))
+    if len(best) > 1 and all(names for _, names in best):
         yield report.warning(
-            "statistics-unexplained", "no driver's average lap is that of the laps, with or without the first one"
+            "statistics-unexplained", "no driver's statistics are those of the laps, with or without the first lap"
         )
         return
-    for row, racer, times in driven:
-        if len(times) <= skipped:
-            continue
-        wrong = _wrong_statistics(row, racer, lap_statistics(times[skipped:]))
-        if wrong:
+    for driver, names in best:
+        if names:
             yield report.warning(
                 "statistic-recomputed",
-                f"the laps of {row.driver_name} give another {some(wrong)} than the page states",
-                driver=row.driver_name,
-                field=wrong[0] if len(wrong) == 1 else None,
+                f"the laps of {driver} give another {some(names)} than the page states",
+                driver=driver,
+                field=names[0] if len(names) == 1 else None,
             )
 
 
-def _laps_left_out(driven: Sequence[_Driven]) -> int | None:
-    """0 if the race's statistics are over all laps, 1 if without the standing start, None if they fit neither.
-
-    What switches the rule cannot be told from the page, so the drivers vote with their average laps.
-    """
-    votes = [0, 0]
-    voters = 0
-    for row, racer, times in driven:
-        average = racer.avg_lap_ms if racer.avg_lap_ms is not None else row.avg_lap_ms
-        if average is None or len(times) < 2:
-            continue
-        voters += 1
-        votes[0] += abs(rounded_mean(sum(times), len(times)) - average) <= 1
-        votes[1] += abs(rounded_mean(sum(times[1:]), len(times) - 1) - average) <= 1
-    if voters and not any(votes):
-        return None
-    return 1 if votes[1] > votes[0] else 0
+def _unexplained(pairs: Sequence[tuple[TableRow, Racer]], skipped: int) -> list[tuple[str, list[str]]]:
+    """Each driver with the stated values that the laps after the first `skipped` do not give."""
+    drivers = []
+    for row, racer in pairs:
+        times = [lap.lap_time_ms for lap in racer.laps if lap.lap_number != 0][skipped:]
+        if times and min(times) > 0:
+            drivers.append((row.driver_name, _wrong_statistics(row, racer, lap_statistics(times))))
+    return drivers
 
 
 def _wrong_statistics(row: TableRow, racer: Racer, computed: LapStatistics) -> list[str]:
