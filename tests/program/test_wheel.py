@@ -49,7 +49,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installa
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=False, symlinks=sys.platform != "win32")
     installation = Installation(folder, tmp_path_factory.mktemp("elsewhere"))
-    pip = [sys.executable, "-m", "pip", "--python", installation.python, "--disable-pip-version-check"]
+    pip = [sys.executable, "-m", "pip", "--python", str(installation.python), "--disable-pip-version-check"]
     subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", wheel], check=True)
     return installation
 
