@@ -73,10 +73,11 @@ class Run(Table):
 
     event = ForeignKeyField(Event, backref="runs", on_delete="RESTRICT")
     kind = TextField()  # RUN_KINDS
-    token = BigIntegerField()  # the lease token it was started with: its fence
+    token = BigIntegerField(default=0)  # the lease token it was started with: its fence; 0 until the lease is acquired
     trigger = TextField()  # who asked: cli, console, api, schedule
     outcome = TextField(null=True)  # OUTCOMES; None while it runs
     sealed = BooleanField(default=False)
+    purged_at = BigIntegerField(null=True)  # when a purge was permitted: from then on it can never be served again
     started_at = BigIntegerField()
     finished_at = BigIntegerField(null=True)
     stage = TextField(null=True)  # fetch, parse, normalise, validate, publish
