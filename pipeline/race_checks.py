@@ -286,36 +286,43 @@ def _rounded_otherwise(shown: Decimal | None, said: Decimal | None) -> bool:
 # ---------------------------------------------------------------- statistics against laps
 
 
+class _Compared(NamedTuple):
+    driver: str
+    laps: int
+    wrong: list[str]  # stated values that the laps do not give
+
+
 def _recompute(report: RaceReport, pairs: Sequence[tuple[TableRow, Racer]]) -> Iterator[Violation]:
     """Compare what the page states with what its laps give.
 
     A race's statistics are over all laps, or over all but the standing start. What switches that rule cannot be told
-    from the page, so the one that explains more drivers is taken.
+    from the page, so the one is taken that explains more of the drivers in whom the two can differ.
     """
-    over_all, without_first = (_unexplained(pairs, skipped) for skipped in (0, 1))
-    best = max(over_all, without_first, key=lambda drivers: sum(not names for _, names in drivers))
-    if len(best) > 1 and all(names for _, names in best):
+    rules = [_compare_statistics(pairs, skipped) for skipped in (0, 1)]
+    compared = max(rules, key=lambda drivers: sum(driver.laps > 1 and not driver.wrong for driver in drivers))
+    if len(compared) > 1 and all(driver.wrong for driver in compared):
         yield report.warning(
             "statistics-unexplained", "no driver's statistics are those of the laps, with or without the first lap"
         )
         return
-    for driver, names in best:
-        if names:
+    for driver, _, wrong in compared:
+        if wrong:
             yield report.warning(
                 "statistic-recomputed",
-                f"the laps of {driver} give another {some(names)} than the page states",
+                f"the laps of {driver} give another {some(wrong)} than the page states",
                 driver=driver,
-                field=names[0] if len(names) == 1 else None,
+                field=wrong[0] if len(wrong) == 1 else None,
             )
 
 
-def _unexplained(pairs: Sequence[tuple[TableRow, Racer]], skipped: int) -> list[tuple[str, list[str]]]:
-    """Each driver with the stated values that the laps after the first `skipped` do not give."""
+def _compare_statistics(pairs: Sequence[tuple[TableRow, Racer]], skipped: int) -> list[_Compared]:
+    """Each driver's statistics against the laps after the first `skipped`; who drove none of those is left out."""
     drivers = []
     for row, racer in pairs:
-        times = [lap.lap_time_ms for lap in racer.laps if lap.lap_number != 0][skipped:]
-        if times and min(times) > 0:
-            drivers.append((row.driver_name, _wrong_statistics(row, racer, lap_statistics(times))))
+        times = [lap.lap_time_ms for lap in racer.laps if lap.lap_number != 0]
+        used = times[skipped:]
+        if used and min(used) > 0:
+            drivers.append(_Compared(row.driver_name, len(times), _wrong_statistics(row, racer, lap_statistics(used))))
     return drivers
 
 

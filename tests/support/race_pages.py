@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 
@@ -76,7 +76,7 @@ def event_page(pages: Sequence[RacePage], **changes: object) -> EventPage:
     return structs.replace(page, **changes)
 
 
-def entry_list(classes: dict[str, Sequence[str]], **changes: object) -> EntryListPage:
+def entry_list(classes: Mapping[str, Sequence[str]], **changes: object) -> EntryListPage:
     """An entry list: class name → driver names."""
     page = EntryListPage(
         source_event_id="5001",
