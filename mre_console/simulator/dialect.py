@@ -1,7 +1,7 @@
 """How LiveRC writes numbers, times, dates and script strings, down to its inconsistencies.
 
-Also the small template notation of the page modules: a line is `TABS|text`, because the depth of the real pages' tabs is
-part of what the simulator reproduces, and editors would eat it.
+Also the small template notation of the page modules: a line is `TABS|text`, because the depth of the real pages' tabs
+is part of what the simulator reproduces, and editors would eat it.
 """
 
 from __future__ import annotations

@@ -5,20 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta
 from random import Random
 
 from msgspec.structs import replace
 
 from mre_console.simulator import names, oddities, racing
-from mre_console.simulator.specs import PRESETS, EventSpec, typical
-from mre_console.simulator.world import Driver, EventClass, Race, RaceDay, Registration, Track
+from mre_console.simulator.specs import PRESETS, EventSpec, Failure, typical
+from mre_console.simulator.world import CatalogueRow, Driver, EventClass, Race, RaceDay, Registration, Track
 
 START = datetime.fromisoformat("2026-03-08T12:00:00")  # when a new world begins, local to every track
 MIX = ("typical", "small", "oddities", "typical", "mains", "no_script", "typical", "bare", "no_races", "empty_shell")
 _STATUS_FILLERS = {0: 2, 1: 1, 2: 1, 3: 1}  # the first fillers are racing or practising right now
 _RACE_IDS_PER_EVENT = 200
+_HOUR = timedelta(hours=1)
+_LISTED_HOURS = 92 * 24  # a track that was quiet for longer leaves the catalogue
 
 
 class World:
@@ -37,6 +39,8 @@ class World:
         """`events` per track, their presets taken from `mix` in turn ("typical" or a name of `PRESETS`)."""
         self.seed = seed
         self.now = now
+        self.hidden: set[str] = set()  # slugs that the catalogue no longer names
+        self._began = now
         self.mix = tuple(mix)
         self.tracks: dict[str, Track] = {}
         self.events: dict[str, RaceDay] = {}
@@ -63,6 +67,23 @@ class World:
         found = [e for e in self.events.values() if e.track_slug == slug and e.starts_at <= self.now]
         return sorted(found, key=lambda e: (e.starts_at, int(e.event_id)), reverse=True)
 
+    def catalogue(self) -> list[CatalogueRow]:
+        """The tracks where something happened lately, by activity, then age; the featured ones last and always."""
+        rows = [self._catalogue_row(track) for track in self.tracks.values() if track.slug not in self.hidden]
+        listed = [row for row in rows if row.track.featured or row.idle_hours <= _LISTED_HOURS]
+        return sorted(listed, key=lambda r: (r.track.featured, -r.status, r.idle_hours))
+
+    def _catalogue_row(self, track: Track) -> CatalogueRow:
+        if track.filler:
+            idle = 0 if track.status else track.idle_hours + int((self.now - self._began) / _HOUR)
+            return CatalogueRow(track, track.status, track.latest_event, idle)
+        newest = next(iter(self.events_of(track.slug)), None)
+        if newest is None:
+            return CatalogueRow(track, 0, None, 24)
+        quiet = self.now - datetime.combine(newest.ends_on, time(17, 30))
+        racing_now = newest.ends_on >= self.now.date()
+        return CatalogueRow(track, 2 if racing_now else 0, newest.name, max(0, int(quiet / _HOUR)))
+
     def races(self, event_id: str) -> tuple[Race, ...]:
         """An event's races in running order; they are run at the first call."""
         if event_id not in self._races:
@@ -71,12 +92,31 @@ class World:
             self._races[event_id] = oddities.bend(races) if day.spec.oddities and races else races
         return self._races[event_id]
 
-    def set_races(self, event_id: str, races: tuple[Race, ...] | None) -> None:
-        """Replace an event's races, or with None have them run again."""
-        if races is None:
-            self._races.pop(event_id, None)
-        else:
-            self._races[event_id] = races
+    def race(self, slug: str, race_id: str) -> tuple[RaceDay, Race] | None:
+        """A past race of a track, with its event."""
+        for day in self.events_of(slug):
+            if race_id.isdecimal() and 0 <= int(race_id) - day.first_race_id < _RACE_IDS_PER_EVENT:
+                return next(((day, race) for race in self.races(day.event_id) if race.race_id == race_id), None)
+        return None
+
+    def change_race(self, event_id: str, race_id: str, change: Callable[[Race], Race]) -> None:
+        """Replace one race. Raises LookupError where the event has none of that id."""
+        races = self.races(event_id)
+        if race_id not in {race.race_id for race in races}:
+            raise LookupError(f"event {event_id} has no race {race_id}")
+        self.set_races(event_id, tuple(change(race) if race.race_id == race_id else race for race in races))
+
+    def set_races(self, event_id: str, races: tuple[Race, ...]) -> None:
+        """Replace all races of an event, given in running order."""
+        self._races[event_id] = races
+
+    def advance(self, by: timedelta) -> None:
+        """Let time pass: every real track holds an event a week."""
+        self.now += by
+        for slug in self.real_slugs():
+            newest = max((e.starts_at for e in self.events.values() if e.track_slug == slug), default=self._began)
+            while (newest := newest + timedelta(days=7)) <= self.now:
+                self.plan(slug, newest.date())
 
     def plan(self, slug: str, starts_on: date, spec: EventSpec | None = None, event_id: str | None = None) -> RaceDay:
         """Put an event on a track's calendar. Without a recipe the next one of the mix is taken."""
@@ -86,22 +126,33 @@ class World:
         if spec is None:
             preset = self.mix[ordinal % len(self.mix)]
             spec = typical(rng) if preset == "typical" else PRESETS[preset]
+        if spec.oddities:  # over the end of a month
+            starts_on = starts_on.replace(day=1) - timedelta(days=1)
         day = RaceDay(
             # neighbours are swapped, so ids do not follow the calendar
             event_id=event_id or str(480_000 + 40 * (ordinal ^ 1) + rng.randrange(40)),
             track_slug=slug,
             name=self._event_name(rng, spec, starts_on),
             starts_at=_starts_at(rng, starts_on),
-            start_known=False,
             ends_on=starts_on + timedelta(days=spec.days - 1),
             classes=self._classes(rng, slug, spec),
             spec=spec,
             seed=f"{self.seed}/{slug}/{ordinal}",
             first_race_id=6_300_000 + _RACE_IDS_PER_EVENT * ordinal,
         )
-        day = replace(day, start_known=day.starts_at.hour > 0)
         self.events[day.event_id] = day
         return day
+
+    def repair(self, event_id: str) -> None:
+        """Make a failing event whole, as if somebody had scored it at last: its races now have pages and laps."""
+        day = self.events[event_id]
+        if day.spec.failure is Failure.NO_RACES:
+            spec = PRESETS["small"]
+            classes = self._classes(Random(f"{day.seed}/repair"), day.track_slug, spec)  # noqa: S311
+            self.events[event_id] = replace(day, spec=spec, classes=classes)
+        elif day.spec.failure is not None:
+            self.events[event_id] = replace(day, spec=replace(day.spec, failure=None))
+        self._races.pop(event_id, None)
 
     def _add_track(self, track: Track, rng: Random) -> None:
         self.tracks[track.slug] = track

@@ -28,7 +28,10 @@ class Assets(Struct, frozen=True):
     track: bool = True  # False on the catalogue, whose menu has no track entries
 
 
-_DATATABLES_CSS = ("/vendor/datatables/css/dataTables.bootstrap.min.css", "/vendor/datatables-responsive/dataTables.responsive.css")
+_DATATABLES_CSS = (
+    "/vendor/datatables/css/dataTables.bootstrap.min.css",
+    "/vendor/datatables-responsive/dataTables.responsive.css",
+)
 _DATATABLES_JS = (
     "/vendor/datatables/js/jquery.dataTables.min.js",
     "/vendor/datatables-plugins/dataTables.bootstrap.min.js",
@@ -176,7 +179,7 @@ _HEAD = tabbed("""
 3|<div id="page-wrapper">
 4|
 8|
-8|""")
+8|""")  # noqa: E501 - one line in the dialect
 
 _MENU = tabbed("""
 7|
@@ -320,6 +323,6 @@ def event_breadcrumb(track: str, event: str, date: str, *, event_page: bool = Fa
         indent="\t" * (7 if event_page else 3),
         outdent="\t" * (5 if event_page else 2),
     )
-    return fill(
-        _BREADCRUMB, icon="road", heading=track, below=below + (_OTHER_EVENTS if event_page else "")
-    ) + tabbed('0|<div class="row">\n1|</div>\n0|\n')
+    return fill(_BREADCRUMB, icon="road", heading=track, below=below + (_OTHER_EVENTS if event_page else "")) + tabbed(
+        '0|<div class="row">\n1|</div>\n0|\n'
+    )

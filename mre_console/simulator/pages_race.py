@@ -33,9 +33,9 @@ def content(track: Track, day: RaceDay, race: Race) -> str:
     return "".join(parts)
 
 
-def shell_content(track: Track, day: RaceDay) -> str:
-    """The page of a race that has been deleted: frame and breadcrumb, and nothing below."""
-    return _SORTABLE + event_breadcrumb(track.name, day.name, dialect.days(day.starts_at.date(), day.ends_on)) + _EMPTY
+def shell_content(track: Track) -> str:
+    """The page of an unknown or deleted race: frame and breadcrumb, and nothing below."""
+    return _SORTABLE + event_breadcrumb(track.name, "", "") + _EMPTY
 
 
 # ---------------------------------------------------------------- lap script

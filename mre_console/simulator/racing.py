@@ -81,7 +81,8 @@ class _Meeting:
         staged: list[tuple[tuple[int, int], _Draft]] = []
         for spec, drivers in self.fields:
             ranked = sorted(drivers, key=lambda d: self.best.get((spec.name, d.driver_id), (0, 0)))
-            for stage, draft in self._triple(spec, ranked, round_) if spec.triple else self._single(spec, ranked, round_):
+            run_mains = self._triple if spec.triple else self._single
+            for stage, draft in run_mains(spec, ranked, round_):
                 staged.append(((stage, len(staged)), draft))
         return [draft for _, draft in sorted(staged, key=lambda item: item[0])]
 
@@ -104,9 +105,7 @@ class _Meeting:
                 label = f"{spec.name} {chr(65 + index)}{leg}-Main"
                 yield 3 * leg - 1, self._race(spec, label, round_, spec.main_seconds, drivers)
 
-    def _race(
-        self, spec: ClassSpec, label: str, round_: Round, length_seconds: int, grid: Sequence[Driver]
-    ) -> _Draft:
+    def _race(self, spec: ClassSpec, label: str, round_: Round, length_seconds: int, grid: Sequence[Driver]) -> _Draft:
         entrants = tuple(
             Entrant(driver, slot, self._laps(spec, driver, slot, 1000 * length_seconds), self._noise())
             for slot, driver in enumerate(grid, 1)
@@ -156,7 +155,7 @@ def _schedule(day: RaceDay, drafts: list[_Draft], rng: Random) -> tuple[Race, ..
     names = [c.name for c in day.spec.classes]
     numbers: dict[str, int] = {}
     races = []
-    now = day.starts_at if day.starts_at.hour else datetime.combine(day.starts_at, time(8, 22))
+    now = day.starts_at if day.start_known else datetime.combine(day.starts_at, time(8, 22))
     per_day = -(-len(drafts) // day.spec.days)
     for index, (draft, race_id) in enumerate(zip(drafts, ids, strict=True)):
         if index and index % per_day == 0:

@@ -135,6 +135,7 @@ PRESETS: dict[str, EventSpec] = {
         incidents=False,
     ),
     **{failure.value: _small(failure) for failure in Failure},
+    Failure.NO_RACES.value: EventSpec(preset=Failure.NO_RACES.value, classes=(), failure=Failure.NO_RACES),
 }  # fmt: skip
 
 _CLASS_NAMES = (

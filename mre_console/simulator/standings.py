@@ -71,7 +71,7 @@ def _behind(entrant: Entrant, above: Entrant) -> str:
 
 
 def lap_lines(race: Race) -> dict[int, tuple[LapLine, ...]]:
-    """Grid slot → laps. The position after a lap counts who completed that lap earlier; equal times fall in grid order."""
+    """Grid slot → laps. The position after a lap counts who completed that lap earlier; grid order breaks ties."""
     crossings = {e.slot: tuple(accumulate(e.laps_ms)) for e in race.entrants}
     most = max((len(c) for c in crossings.values()), default=0)
     order = [sorted((c[i], slot) for slot, c in crossings.items() if len(c) > i) for i in range(most)]

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from mre_console.simulator.specs import EventSpec
+from mre_console.simulator.specs import EventSpec, Failure
 
 
 def shown(raw: str) -> str:
@@ -99,13 +99,21 @@ class RaceDay(Struct, frozen=True):
     event_id: str
     track_slug: str
     name: str  # raw
-    starts_at: datetime
-    start_known: bool  # otherwise the listing says 00:00:00
+    starts_at: datetime  # midnight: the hour is unknown
     ends_on: date
     classes: tuple[EventClass, ...]
     spec: EventSpec
     seed: str
     first_race_id: int
+
+    @property
+    def start_known(self) -> bool:
+        return self.starts_at.hour > 0
+
+    @property
+    def is_shell(self) -> bool:
+        """Does the server answer this event's address as if it did not know the id?"""
+        return self.spec.failure is Failure.EMPTY_SHELL
 
     @property
     def entries(self) -> int:
@@ -134,3 +142,12 @@ class Track(Struct, frozen=True):
     status: int = 0  # fillers only: 0 nothing, 1 practice, 2 racing
     live_video: bool = False
     featured: bool = False
+
+
+class CatalogueRow(Struct, frozen=True):
+    """One track as the catalogue shows it right now."""
+
+    track: Track
+    status: int  # 0 nothing, 1 practice, 2 racing
+    latest_event: str | None  # raw
+    idle_hours: int  # since anything happened there
