@@ -1,0 +1,21 @@
+"""One fetched page, as every other room sees it: its bytes and how they were come by. Holds no HTTP library."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+
+class Page(Struct, frozen=True):
+    """A page that arrived whole. Made by `pipeline.liverc.client` and by the browser fallback."""
+
+    url: str  # the address asked for, as LiveRC writes it, whatever server stood in for the site
+    page_type: str  # a `pipeline.liverc.urls.PageType`
+    body: bytes  # decoded, byte for byte
+    status: int
+    fetched_at_ms: int  # UTC, this machine's clock
+    how: str = "http"  # or "browser"
+    attempts: int = 1  # requests it took, retries and redirects included
+    wire_bytes: int = 0  # of the body as sent, before decompression
+    duration_ms: int = 0  # of the last request, without the wait for its turn
+    headers_kept: dict[str, str] = field(default_factory=dict)  # lower-case names: date, server, etag, last-modified …
+    final_url: str = ""  # where redirects led; empty: there were none
