@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from msgspec import Struct, field
+from msgspec.json import encode
 
 
 class Stage(StrEnum):
@@ -63,6 +64,7 @@ class Kind(StrEnum):
     # state
     LOCK_HELD = "LOCK_HELD"
     LEASE_LOST = "LEASE_LOST"
+    CLEARED = "CLEARED"
     ILLEGAL_TRANSITION = "ILLEGAL_TRANSITION"
     DISABLED = "DISABLED"
     CHECKS_FAILED = "CHECKS_FAILED"
@@ -97,14 +99,16 @@ TABLE: dict[Kind, Rule] = {
     ),
     Kind.CONNECTION_LOST: Rule(_F, True, 3, 502, "The server dropped the connection; run the same command again."),
     Kind.TIMEOUT: Rule(_F, True, 3, 504, "The site is too slow at the moment; try again later."),
-    Kind.TRUNCATED: Rule(
-        _F, True, 3, 502, "The page arrived incomplete and was not used; run the same command again."
-    ),
+    Kind.TRUNCATED: Rule(_F, True, 3, 502, "The page arrived incomplete and was not used; run the same command again."),
     Kind.TOO_LARGE: Rule(
         _F, False, 3, 502, "The page is far larger than any real one; look at the URL in a browser before trying again."
     ),
     Kind.NOT_FOUND: Rule(
-        _F, False, 3, 404, "Open the URL in a browser: the page was removed or renamed at the source. Nothing served was changed."
+        _F,
+        False,
+        3,
+        404,
+        "Open the URL in a browser: the page was removed or renamed at the source. Nothing served was changed.",
     ),
     Kind.HTTP_STATUS: Rule(_F, False, 3, 502, "The site refused the request; open the URL in a browser to see why."),
     Kind.SERVER_ERROR: Rule(_F, True, 3, 502, "The site has a fault of its own; try again later."),
@@ -121,10 +125,18 @@ TABLE: dict[Kind, Rule] = {
         _F, True, 3, 503, "robots.txt could not be read, so nothing may be fetched; try again later."
     ),
     Kind.PAGE_UNRECOGNISED: Rule(
-        _P, False, 4, 502, "The answer is not the page that was asked for; open the URL in a browser, and retry if it looks right there."
+        _P,
+        False,
+        4,
+        502,
+        "The answer is not the page that was asked for; open the URL in a browser, and retry if it looks right there.",
     ),
     Kind.FIELD_MISSING: Rule(
-        _P, False, 4, 502, "LiveRC may have changed its page; compare it in a browser and see `mre log` for the field and selector."
+        _P,
+        False,
+        4,
+        502,
+        "LiveRC may have changed its page; compare it in a browser and see `mre log` for the field and selector.",
     ),
     Kind.FIELD_INVALID: Rule(
         _P, False, 4, 502, "A value on the page could not be understood; compare it in a browser and see `mre log`."
@@ -133,10 +145,19 @@ TABLE: dict[Kind, Rule] = {
         _P, False, 4, 502, "The page's lap script could not be read; LiveRC may have changed it."
     ),
     Kind.PAGE_TYPE_UNSUPPORTED: Rule(
-        _P, False, 4, 422, "This page type is not read yet; see README for the page types that are.", "PAGE_TYPE_UNSUPPORTED"
+        _P,
+        False,
+        4,
+        422,
+        "This page type is not read yet; see README for the page types that are.",
+        "PAGE_TYPE_UNSUPPORTED",
     ),
     Kind.NO_RACES: Rule(
-        _N, False, 5, 422, "The event has no races (yet), or the id is unknown to the site; check the URL or try again after the race day."
+        _N,
+        False,
+        5,
+        422,
+        "The event has no races (yet), or the id is unknown to the site; check the URL or try again after the race day.",
     ),
     Kind.LAPS_MISSING: Rule(
         _N, True, 5, 422, "The results name laps that the page does not hold yet; try again when the race is scored."
@@ -148,38 +169,77 @@ TABLE: dict[Kind, Rule] = {
         _N, False, 5, 422, "The pages contradict themselves; see `mre log` for each violation."
     ),
     Kind.DB_UNREACHABLE: Rule(_D, True, 6, 503, "Check --db (MRE_DB) and that the database is running: `mre doctor`."),
-    Kind.DB_FULL: Rule(_D, False, 6, 507, "Free disk space or raise the database's size limit, then run the same command again."),
+    Kind.DB_FULL: Rule(
+        _D, False, 6, 507, "Free disk space or raise the database's size limit, then run the same command again."
+    ),
     Kind.DB_READONLY: Rule(
         _D, False, 6, 503, "The database cannot be written; check file permissions and the URL given with --db."
     ),
     Kind.DB_BUSY: Rule(_D, True, 6, 503, "Another process holds the database; run the same command again."),
     Kind.DB_DAMAGED: Rule(_D, False, 6, 500, "Keep a copy of the database file, then restore a backup."),
-    Kind.DB_SCHEMA: Rule(_D, False, 6, 503, "Run `mre db info`, then `mre db upgrade`, or use the version of the program that made this database."),
-    Kind.DB_REFUSED: Rule(_D, False, 6, 409, "The database refused an inconsistent write; nothing was changed. Please report it with `mre log`."),
+    Kind.DB_SCHEMA: Rule(
+        _D,
+        False,
+        6,
+        503,
+        "Run `mre db info`, then `mre db upgrade`, or use the version of the program that made this database.",
+    ),
+    Kind.DB_REFUSED: Rule(
+        _D,
+        False,
+        6,
+        409,
+        "The database refused an inconsistent write; nothing was changed. Please report it with `mre log`.",
+    ),
     Kind.DB_ERROR: Rule(_D, False, 6, 500, "See `mre log` and `mre doctor`; nothing served was changed."),
     Kind.ARCHIVE_FAILED: Rule(_D, False, 6, 507, "Check free space and permissions of the data folder (--data)."),
     Kind.LOCK_HELD: Rule(
-        _S, True, 7, 409, "Wait for the other run; if its holder is gone, `mre locks list`, then `mre locks clear EVENT --reason …`.",
+        _S,
+        True,
+        7,
+        409,
+        "Wait for the other run; if its holder is gone, `mre locks list`, then `mre locks clear EVENT --reason …`.",
         "INGESTION_IN_PROGRESS",
     ),
-    Kind.LEASE_LOST: Rule(_S, True, 7, 409, "Another run took over; nothing of this one was kept. See `mre log EVENT`."),
-    Kind.ILLEGAL_TRANSITION: Rule(_S, False, 1, 409, "The event is in another state than expected; see `mre events show EVENT`."),
+    Kind.LEASE_LOST: Rule(
+        _S, True, 7, 409, "Another run took over; nothing of this one was kept. See `mre log EVENT`."
+    ),
+    Kind.CLEARED: Rule(
+        _S, True, 7, 409, "Somebody cleared the event's lock while it was being worked on; ingest the event again."
+    ),
+    Kind.ILLEGAL_TRANSITION: Rule(
+        _S, False, 1, 409, "The event is in another state than expected; see `mre events show EVENT`."
+    ),
     Kind.DISABLED: Rule(_S, True, 8, 423, "Ingestion is switched off; see `mre status`.", "INGESTION_REFUSED"),
     Kind.CHECKS_FAILED: Rule(_S, False, 9, 409, "See `mre checks` for what failed.", "CHECKS_FAILED"),
-    Kind.GATE_CLOSED: Rule(_S, False, 10, 423, "Fixtures do not pass for this version of the readers.", "INGESTION_REFUSED"),
+    Kind.GATE_CLOSED: Rule(
+        _S, False, 10, 423, "Fixtures do not pass for this version of the readers.", "INGESTION_REFUSED"
+    ),
     Kind.PAGE_TYPE_BLOCKED: Rule(_S, False, 10, 423, "A page type is blocked by a drift case.", "INGESTION_REFUSED"),
     Kind.EVENT_HELD: Rule(_S, False, 10, 423, "The event is held until a person acts.", "INGESTION_REFUSED"),
     Kind.INTERRUPTED: Rule(_S, True, 130, 503, "The run was stopped; run the same command again."),
     Kind.USAGE: Rule(_S, False, 2, 422, "See `mre --help`.", "BAD_REQUEST"),
     Kind.UNKNOWN_EVENT: Rule(
-        _S, False, 2, 404, "Name the event as SLUG/ID or by its LiveRC URL; a bare id works once the event is known.", "BAD_REQUEST"
+        _S,
+        False,
+        2,
+        404,
+        "Name the event as SLUG/ID or by its LiveRC URL; a bare id works once the event is known.",
+        "BAD_REQUEST",
     ),
     Kind.NOTHING_TO_EXPORT: Rule(_S, False, 2, 404, "Ingest the event first: `mre ingest EVENT`.", "BAD_REQUEST"),
     Kind.CONTACT_MISSING: Rule(
-        _S, False, 2, 422, "Give an e-mail address or URL with --contact or MRE_CONTACT: it goes into the User-Agent.", "BAD_REQUEST"
+        _S,
+        False,
+        2,
+        422,
+        "Give an e-mail address or URL with --contact or MRE_CONTACT: it goes into the User-Agent.",
+        "BAD_REQUEST",
     ),
     Kind.MISSING_EXTRA: Rule(_S, False, 2, 501, "Install the named extra.", "BAD_REQUEST"),
-    Kind.INTERNAL: Rule(_S, False, 1, 500, "This is a fault of the program; please report it with `mre log`.", "INTERNAL_ERROR"),
+    Kind.INTERNAL: Rule(
+        _S, False, 1, 500, "This is a fault of the program; please report it with `mre log`.", "INTERNAL_ERROR"
+    ),
 }
 
 
@@ -189,7 +249,14 @@ class Envelope(Struct, frozen=True):
     code: str  # INGESTION_FAILED and its few siblings
     stage: Stage
     message: str  # one sentence: what happened
-    details: dict[str, Any] = field(default_factory=dict)  # kind, retryable, remedy; url, page_type, race_id, field, selector …
+    details: dict[str, Any] = field(
+        default_factory=dict
+    )  # kind, retryable, remedy; url, page_type, race_id, field, selector …
+
+
+def encode_envelope(envelope: Envelope) -> str:
+    """The envelope as JSON text, as run records keep it."""
+    return encode(envelope).decode()
 
 
 class PipelineError(Exception):

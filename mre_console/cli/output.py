@@ -144,7 +144,11 @@ def _summary(error: Exception) -> str:
 
 def failure_text(error: Any) -> str:
     """A PipelineError as a block for a person: what happened, where, what to do."""
-    envelope = error.envelope()
+    return envelope_text(error.envelope())
+
+
+def envelope_text(envelope: Any) -> str:
+    """As `failure_text`, of an `errors.Envelope`: a failure that was recorded earlier."""
     kind = envelope.details["kind"]
     heading = _HEADINGS.get(kind) or ("refused" if envelope.stage == "state" else f"{envelope.stage} failed")
     lines = [f"{heading} ({kind}): {one_line(envelope.message)}"]

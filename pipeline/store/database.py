@@ -127,12 +127,22 @@ class Store:
         """
         from pipeline.store import migrations  # it needs a Store
 
+        store = cls.connect(url, busy_timeout_s=busy_timeout_s, create=create)
+        try:
+            migrations.ensure_current(store, migrate=migrate)
+        except BaseException:
+            store._drop_connection()
+            raise
+        return store
+
+    @classmethod
+    def connect(cls, url: str, *, busy_timeout_s: float = 5.0, create: bool = True) -> Store:
+        """As `open`, whatever tables the database has: for describing and upgrading it."""
         target = parse_url(url)
         store = cls(target, _database(target, create=create, busy_timeout_s=busy_timeout_s))
         try:
             with store.translated():
                 store.db.connect()
-            migrations.ensure_current(store, migrate=migrate)
         except BaseException:
             store._drop_connection()
             raise

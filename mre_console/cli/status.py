@@ -1,0 +1,38 @@
+"""`mre status`: what is running, what failed, what is served, what waits for a person."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mre_console.cli.opening import open_service
+from mre_console.cli.output import one_line, print_json, print_text
+from mre_console.cli.times import shown_time
+
+
+def command(
+    ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False
+) -> None:
+    """What is running, what failed, what is served, what waits for a person."""
+    with open_service(ctx) as service:
+        status = service.status()
+    if as_json:
+        print_json(status)
+        return
+    totals = status.totals
+    states = ", ".join(f"{count} {state}" for state, count in totals.events_by_state.items())
+    print_text(f"events: {totals.events} ({states or 'none yet'}); {totals.served} served")
+    print_text(f"served: {totals.races:,} races, {totals.results:,} results, {totals.laps:,} laps")
+    for lock in status.locks:
+        expired = "EXPIRED, " if lock.expired else ""
+        print_text(
+            f"running: {lock.event} run {lock.run_id}, {lock.progress or 'begins'}; {expired}holder {lock.verdict}: {lock.evidence}"
+        )
+    for line in status.failed:
+        print_text(f"failed: {line.event} since {shown_time(line.failed_at)}")
+        if line.failure is not None:
+            print_text(f"  {line.failure.stage} ({line.failure.details.get('kind')}): {one_line(line.failure.message)}")
+            print_text(f"  what to do: {line.failure.details.get('remedy')}")
+    for warning in status.warnings:
+        print_text(f"warning since {shown_time(warning.at)}: {one_line(warning.message)}")

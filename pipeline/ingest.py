@@ -1,0 +1,327 @@
+"""One event through the stages: fetch, parse, normalise, validate, publish. The only orchestration there is.
+
+Nothing is published unless every page of the event was fetched, read and found consistent: one missing or unreadable
+race page fails the run, and what is served stays as it was. Every page a run used goes to the page archive, whatever
+became of the run.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from pipeline import document, records, validate
+from pipeline.debugging import PageFolder
+from pipeline.errors import FetchError, Kind, NormaliseError, PipelineError, Stage
+from pipeline.liverc import urls
+from pipeline.liverc.client import Client
+from pipeline.liverc.readers import page_marker, read_page
+from pipeline.observe import Bus, Report, progress_report
+from pipeline.runs import Run
+from pipeline.stopping import StopGroup, StopSignal
+from pipeline.violations import Violation, require_valid
+from pipeline.store import events as event_rows
+from pipeline.store.archive import PageArchive, PageEntry
+from pipeline.store.database import Store
+
+RUN_DEADLINE_S = 30 * 60.0
+
+
+class Options(Struct, frozen=True):
+    """How one ingestion is wanted."""
+
+    trigger: str = "cli"  # who asked: cli, console, api, schedule
+    dry_run: bool = False  # fetch, read and judge, but write nothing
+    debug: bool = False  # keep pages and what was read from them beside the run
+    allow_shrink: bool = False  # publish even if over half of the served races or laps would be lost
+    deadline_s: float = RUN_DEADLINE_S
+
+
+class IngestReport(Struct, frozen=True):
+    """How an ingestion ended well."""
+
+    outcome: str  # published, unchanged; in a dry run: would_publish, unchanged
+    event: str  # slug/id
+    event_name: str
+    run_id: int | None  # None in a dry run
+    races: int
+    results: int
+    laps: int
+    document_sha256: str
+    warnings: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What an ingestion works with."""
+
+    store: Store
+    client: Client
+    archive: PageArchive
+    bus: Bus
+    stops: StopGroup
+    debug_root: Path
+
+
+def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Options) -> IngestReport:
+    """Ingest one event in the calling thread.
+
+    Raises:
+        PipelineError: recorded with the run, whose id is in the details; what is served is unchanged then.
+    """
+    if options.dry_run:
+        return _dry_run(place, slug, source_event_id, options)
+    event = event_rows.add_event(place.store, slug, source_event_id)
+    run = Run.begin(place.store, place.bus, event, kind="ingest", trigger=options.trigger)
+    place.stops.add(run.signal)
+    folder = PageFolder(place.debug_root / f"run-{run.run_id}") if options.debug else None
+    collector = Collector(place, run, run.signal, run.started + options.deadline_s, folder)
+    try:
+        collected = collector.collect(event.track_slug, source_event_id)
+        judged = judge(collected, run)
+        validate.check_shrink(judged.races, judged.laps, event.race_count, event.lap_count, allow=options.allow_shrink)
+        run.pages_manifest = place.archive.write_manifest(run.archive_key, collector.entries)
+        collector.check()
+        outcome = run.publish(judged.event, judged.sha256)
+    except BaseException as error:
+        reason = _reason(error, run.signal)
+        run.pages_manifest = _manifest_of_failure(place, run, collector)
+        run.fail(reason)
+        if isinstance(error, PipelineError):
+            raise reason from (None if reason is error else error)
+        raise
+    finally:
+        place.stops.discard(run.signal)
+    return _report(judged, outcome, f"{event.track_slug}/{source_event_id}", run.run_id, run.started)
+
+
+def _reason(error: BaseException, signal: StopSignal) -> PipelineError:
+    """The failure to record: why the run was asked to stop, where that is what ended it."""
+    if isinstance(error, PipelineError):
+        return signal.error() if signal.tripped and error.kind is Kind.INTERRUPTED else error
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return PipelineError(Kind.INTERRUPTED, "the program was asked to stop")
+    return PipelineError(Kind.INTERNAL, f"the program failed unexpectedly: {type(error).__name__}: {error}"[:300])
+
+
+def _manifest_of_failure(place: Workplace, run: Run, collector: Collector) -> str | None:
+    """The pages of a run that failed are kept too: they are what a person looks at. A full disk must not hide why it failed."""
+    try:
+        return place.archive.write_manifest(run.archive_key, collector.entries)
+    except PipelineError as error:
+        run.log("archive_failed", error.message, severity="error")
+        return None
+
+
+def _report(judged: Judged, outcome: str, name: str, run_id: int | None, started: float) -> IngestReport:
+    return IngestReport(
+        outcome=outcome,
+        event=name,
+        event_name=judged.event.event_name,
+        run_id=run_id,
+        races=judged.races,
+        results=judged.results,
+        laps=judged.laps,
+        document_sha256=judged.sha256,
+        warnings=len(judged.warnings),
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+class Narration:
+    """The progress of a dry run: told to subscribers, recorded nowhere."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._stage: str | None = None
+
+    def enter(self, stage: str) -> None:
+        self._stage = stage
+
+    def pages(self, done: int, total: int | None) -> None:
+        self._bus.publish(progress_report(self._stage, done, total))
+
+    def learn(self, page: records.EventPage) -> None:
+        """A dry run writes no facts of the event."""
+
+    def log(self, name: str, message: str, *, severity: str = "info", **fields: object) -> None:
+        self._bus.publish(Report(name, message, severity, fields=fields))
+
+
+def _dry_run(place: Workplace, slug: str, source_event_id: str, options: Options) -> IngestReport:
+    """As `ingest_event` up to the judgement; no event, run or lease is written."""
+    progress, signal = Narration(place.bus), StopSignal()
+    place.stops.add(signal)
+    started = time.monotonic()
+    folder = PageFolder(place.debug_root / f"dry-{source_event_id}") if options.debug else None
+    collector = Collector(place, progress, signal, started + options.deadline_s, folder)
+    try:
+        collected = collector.collect(slug, source_event_id)
+        judged = judge(collected, progress)
+    except PipelineError as error:
+        if signal.tripped:
+            raise signal.error() from error
+        raise
+    finally:
+        place.stops.discard(signal)
+    known = event_rows.find_event(place.store, source_event_id)
+    if known is not None:
+        validate.check_shrink(judged.races, judged.laps, known.race_count, known.lap_count, allow=options.allow_shrink)
+    same = known is not None and known.document_sha256 == judged.sha256
+    return _report(judged, "unchanged" if same else "would_publish", f"{slug}/{source_event_id}", None, started)
+
+
+class Progress(Protocol):
+    """What the stages report to: a recorded run, or a dry run that only narrates."""
+
+    def enter(self, stage: str) -> None: ...
+    def pages(self, done: int, total: int | None) -> None: ...
+    def learn(self, page: records.EventPage) -> None: ...
+    def log(self, name: str, message: str, *, severity: str = "info", **fields: object) -> None: ...
+
+
+@dataclass
+class Collected:
+    """What the pages of one event say, and the archive entries of the pages that said it."""
+
+    event_page: records.EventPage
+    races: dict[str, records.RacePage] = field(default_factory=dict)
+    entry_list: records.EntryListPage | None = None
+
+
+@dataclass
+class Collector:
+    """Fetches and reads the pages of one event, politely and in a fixed order, keeping each in the archive."""
+
+    place: Workplace
+    progress: Progress
+    signal: StopSignal
+    deadline: float  # monotonic seconds
+    folder: PageFolder | None = None  # where --debug keeps what was fetched and read
+    entries: list[PageEntry] = field(default_factory=list)
+
+    def collect(self, slug: str, source_event_id: str) -> Collected:
+        """All pages of the event.
+
+        Raises:
+            FetchError: a page could not be had. ParseError: a page could not be read. NormaliseError: it has no races.
+        """
+        page = self._read(urls.event_url(slug, source_event_id))
+        assert isinstance(page, records.EventPage)
+        self.progress.learn(page)
+        collected = Collected(page)
+        if not page.races:
+            raise NormaliseError(
+                Kind.NO_RACES,
+                f"event {source_event_id} has no races on its page",
+                url=urls.event_url(slug, source_event_id),
+            )
+        total = 1 + len(page.races) + page.has_entry_list
+        self.progress.pages(1, total)
+        if page.has_entry_list:
+            collected.entry_list = self._entry_list(slug, source_event_id)
+            self.progress.pages(2, total)
+        for link in page.races:
+            collected.races[link.source_race_id] = self._race(slug, link)
+            self.progress.pages(total - len(page.races) + len(collected.races), total)
+        return collected
+
+    def _race(self, slug: str, link: records.RaceLink) -> records.RacePage:
+        try:
+            page = self._read(urls.race_url(slug, link.source_race_id))
+        except PipelineError as error:
+            raise error.with_details(race_id=link.source_race_id, race_label=link.race_label) from error
+        assert isinstance(page, records.RacePage)
+        return page
+
+    def _entry_list(self, slug: str, source_event_id: str) -> records.EntryListPage | None:
+        try:
+            page = self._read(urls.entry_list_url(slug, source_event_id))
+        except FetchError as error:
+            if error.kind is not Kind.NOT_FOUND:
+                raise
+            self.progress.log(
+                "entry_list_missing",
+                "the event page links an entry list, but there is no such page",
+                severity="warning",
+            )
+            return None
+        assert isinstance(page, records.EntryListPage)
+        return page
+
+    def _read(self, url: str) -> records.PageRecord:
+        self.check()
+        ref = urls.parse_url(url)
+        self.progress.enter(Stage.FETCH)
+        page = self.place.client.fetch(url, ref.page_type, stop=self.signal.event, deadline=self.deadline)
+        sha256 = self.place.archive.put(page.body)
+        marker = page_marker(page.body)
+        self.entries.append(
+            PageEntry(
+                url=page.url,
+                page_type=str(ref.page_type),
+                fetched_at_ms=page.fetched_at_ms,
+                how=page.how,
+                sha256=sha256,
+                asset_version=marker,
+                status=page.status,
+            )
+        )
+        self.progress.log(
+            f"{ref.page_type}_page_fetched" if ref.page_type != "race_result" else "race_page_fetched",
+            f"{page.url}: {len(page.body):,} bytes in {page.duration_ms} ms",
+            severity="debug",
+            url=page.url,
+            page_type=str(ref.page_type),
+            duration_ms=page.duration_ms,
+            attempts=page.attempts,
+            sha256=sha256,
+        )
+        self.progress.enter(Stage.PARSE)
+        if self.folder is not None:
+            self.folder.keep_page(page.body, ref)
+        record = read_page(page.body, ref)
+        if self.folder is not None:
+            self.folder.keep_record(record, ref)
+        return record
+
+    def check(self) -> None:
+        """Between pages: stop when asked to, and when the run has had its time."""
+        self.signal.check()
+        if time.monotonic() >= self.deadline:
+            raise FetchError(Kind.TIMEOUT, "the run passed its deadline and was ended", pages_done=len(self.entries))
+
+
+class Judged:
+    """A document that passed validation, in its canonical bytes' hash, with what only warns."""
+
+    def __init__(self, event: records.Event, warnings: tuple[Violation, ...]) -> None:
+        self.event = event
+        self.sha256 = document.sha256(event)
+        self.warnings = warnings
+        self.races = len(event.races)
+        self.results = sum(len(race.results) for race in event.races)
+        self.laps = sum(len(result.laps) for race in event.races for result in race.results)
+
+
+def judge(collected: Collected, progress: Progress) -> Judged:
+    """Pages → canonical document → violations. Raises NormaliseError where the document must not be published."""
+    progress.enter(Stage.NORMALISE)
+    event = document.build_event(collected.event_page, collected.races, collected.entry_list)
+    violations = validate.check(event, collected.event_page, collected.races, collected.entry_list)
+    for violation in violations:
+        progress.log(
+            f"validation_{violation.rule.replace('-', '_')}",
+            violation.message,
+            severity=violation.severity,
+            race_id=violation.race_id,
+            driver=violation.driver,
+            field=violation.field,
+        )
+    require_valid(violations)
+    return Judged(event, tuple(v for v in violations if v.severity == "warning"))

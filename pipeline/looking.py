@@ -1,0 +1,124 @@
+"""Reads for people: the whole pipeline in one picture, and what is served of one event. Changes nothing.
+
+The structs are in `pipeline.snapshot`, the SQL in `pipeline.store.overview`; here one becomes the other.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from pipeline import leases
+from pipeline.errors import Envelope
+from pipeline.snapshot import EventLine, LapLine, LiveRun, LogLine, RaceLine, ResultLine, Snapshot, Totals
+from pipeline.store import overview
+from pipeline.store.database import Store
+
+WARNINGS_SHOWN = 100
+FAILURES_SHOWN = 50
+
+
+class Status(Struct, frozen=True):
+    """How the pipeline stands, for `mre status`."""
+
+    taken_at: int  # UTC milliseconds
+    totals: Totals
+    running: tuple[LiveRun, ...]
+    failed: tuple[EventLine, ...]  # newest first
+    locks: tuple[leases.LockView, ...]
+    warnings: tuple[LogLine, ...]  # not acknowledged yet
+
+
+def take_snapshot(store: Store, *, text: str, limit: int, after_log_id: int, log_limit: int) -> Snapshot:
+    """One consistent picture of everything. Raises StoreError."""
+    with store.read():
+        rows, matching = overview.event_lines(store, text=text, limit=limit)
+        return Snapshot(
+            taken_at=store.clock_ms(),
+            totals=_totals(store),
+            events=tuple(_event_line(row) for row in rows),
+            events_matching=matching,
+            live=_live(store),
+            locks=leases.list_locks(store),
+            warnings=_log_lines(overview.open_warnings(store, limit=WARNINGS_SHOWN)),
+            log=_log_lines(overview.log_after(store, after_log_id, limit=log_limit)),
+        )
+
+
+def take_status(store: Store) -> Status:
+    """How everything stands, in one consistent read. Raises StoreError."""
+    with store.read():
+        rows, _ = overview.event_lines(store, text="failed", limit=FAILURES_SHOWN)
+        return Status(
+            taken_at=store.clock_ms(),
+            totals=_totals(store),
+            running=_live(store),
+            failed=tuple(line for line in map(_event_line, rows) if line.state == "failed"),
+            locks=leases.list_locks(store),
+            warnings=_log_lines(overview.open_warnings(store, limit=WARNINGS_SHOWN)),
+        )
+
+
+def races(store: Store, event_id: int) -> tuple[RaceLine, ...]:
+    """The races that are served of an event, in order of completion."""
+    with store.read():
+        return tuple(RaceLine(*row) for row in overview.served_races(store, event_id))
+
+
+def results(store: Store, race_id: int) -> tuple[ResultLine, ...]:
+    """The results of one served race, by position."""
+    with store.read():
+        return tuple(ResultLine(*row) for row in overview.results_of(store, race_id))
+
+
+def laps(store: Store, result_id: int) -> tuple[LapLine, ...]:
+    """The laps of one served result."""
+    with store.read():
+        return tuple(LapLine(*row) for row in overview.laps_of(store, result_id))
+
+
+def run_log(store: Store, run_id: int, *, limit: int) -> tuple[LogLine, ...]:
+    """The newest lines of one run's log, oldest first."""
+    with store.read():
+        return _log_lines(overview.log_of_run(store, run_id, limit=limit))
+
+
+def _totals(store: Store) -> Totals:
+    states = overview.events_by_state(store)
+    served, race_count, result_count, lap_count = overview.served_totals(store)
+    return Totals(
+        events=sum(states.values()),
+        events_by_state=states,
+        served=served,
+        races=race_count,
+        results=result_count,
+        laps=lap_count,
+    )
+
+
+def _event_line(row: overview.Row) -> EventLine:
+    event_id, slug, source_event_id, *facts, error, finished_at = row
+    state = facts[2]
+    failure = msgspec.json.decode(error, type=Envelope) if error and state == "failed" else None
+    failed_at = finished_at if failure is not None else None
+    return EventLine(event_id, f"{slug}/{source_event_id}", *facts, failure=failure, failed_at=failed_at)
+
+
+def _live(store: Store) -> tuple[LiveRun, ...]:
+    return tuple(
+        LiveRun(
+            run_id,
+            event_id,
+            f"{slug}/{source_event_id}",
+            *facts,
+            stage_ms=msgspec.json.decode(stage_ms, type=dict[str, int]),
+        )
+        for run_id, event_id, slug, source_event_id, *facts, stage_ms in overview.live_runs(store)
+    )
+
+
+def _log_lines(rows: list[overview.Row]) -> tuple[LogLine, ...]:
+    return tuple(
+        LogLine(id_, at, severity, name, message, f"{slug}/{source_event_id}" if slug else None, run_id)
+        for id_, at, severity, name, message, slug, source_event_id, run_id in rows
+    )

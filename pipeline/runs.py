@@ -1,0 +1,270 @@
+"""The state machine and the run record: one attempt from `begin` to its outcome.
+
+Everything that a run writes is fenced by the token of the lease it took at the beginning: where another run (or a person)
+took that over, zero rows change and the run stops with LEASE_LOST. A run's log is buffered and written with its
+progress, so that a run costs a few small transactions and one publish.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+from pipeline import leases
+from pipeline.errors import Envelope, Kind, PipelineError, StateError, StoreError, encode_envelope
+from pipeline.holders import encode_holder, this_holder
+from pipeline.liverc.readers import parser_build
+from pipeline.observe import Bus, Report, progress_report
+from pipeline.records import Event, EventPage
+from pipeline.stopping import StopSignal
+from pipeline.store import events as event_rows
+from pipeline.store import journal, publish
+from pipeline.store import leases as lease_rows
+from pipeline.store import runs as run_rows
+from pipeline.store.database import Store
+
+FLUSH_EVERY_S = 0.5  # how old progress and log lines may get before they are written
+LOG_LINES_PER_RUN = 2_000  # a run with more to say than this drops its debug lines
+
+
+class Run:
+    """One ingestion attempt: holds the event's lease, records stage, progress, log and outcome."""
+
+    def __init__(self, store: Store, bus: Bus, event: event_rows.EventRow, fence: lease_rows.Fence) -> None:
+        self.store = store
+        self.bus = bus
+        self.event = event
+        self.fence = fence
+        self.signal = StopSignal()
+        self.started = time.monotonic()
+        self._began_at = time.time_ns() // 1_000_000
+        self._stage: str | None = None
+        self._stage_began = self.started
+        self._stage_ms: dict[str, float] = {}
+        self._pages: tuple[int, int | None] = (0, None)
+        self._buffer: list[journal.JournalEntry] = []
+        self._logged = 0
+        self._flushed = self.started
+        self.pages_manifest: str | None = None
+        self.keeper = leases.Keeper(store, fence, self.signal, self.shown_progress)
+
+    @property
+    def run_id(self) -> int:
+        return self.fence.run_id
+
+    @property
+    def name(self) -> str:
+        """The event as every command takes it: slug/id."""
+        return f"{self.event.track_slug}/{self.event.source_event_id}"
+
+    @property
+    def archive_key(self) -> str:
+        """What the page archive files this run's manifest under: unique even where several databases share a folder."""
+        return f"{self.event.source_event_id}-{self.run_id}-{self._began_at}"
+
+    # ------------------------------------------------------------------ beginning
+
+    @classmethod
+    def begin(cls, store: Store, bus: Bus, event: event_rows.EventRow, *, kind: str, trigger: str) -> Run:
+        """Take the lease, walk to `running` and insert the run record, in one transaction.
+
+        Raises:
+            StateError: LOCK_HELD, with what is known of the holder; ILLEGAL_TRANSITION. StoreError.
+        """
+        holder = encode_holder(this_holder())
+        with store.write():
+            run_id = run_rows.insert_run(
+                store, event.id, kind=kind, trigger=trigger, holder_json=holder, parser_build=parser_build()
+            )
+            token = lease_rows.acquire(store, event.id, run_id, holder, leases.TTL_MS)
+            if token is None:
+                raise held(store, event)  # leaving rolls the run back
+            now = event_rows.get_event(store, event.id)
+            if now is not None and now.state == "failed":
+                run_rows.transition(store, event.id, "idle")
+            run_rows.transition(store, event.id, "running")
+            run = cls(store, bus, event, lease_rows.Fence(event.id, run_id, token))
+            run.log("ingestion_start", f"run {run_id} of {run.name} begins", trigger=trigger)
+            run._write_log()
+        run.keeper.start()
+        return run
+
+    # ------------------------------------------------------------------ while it runs
+
+    def enter(self, stage: str) -> None:
+        """Count the time since the last call for the stage that ends, and go on in `stage`."""
+        if stage == self._stage:
+            return
+        now = time.monotonic()
+        if self._stage is not None:
+            self._stage_ms[self._stage] = self._stage_ms.get(self._stage, 0.0) + (now - self._stage_began) * 1000
+        self._stage, self._stage_began = stage, now
+        self.flush_if_due()
+
+    def pages(self, done: int, total: int | None) -> None:
+        self._pages = (done, total)
+        self._report(progress_report(self._stage, done, total))
+        self.flush_if_due()
+
+    def learn(self, page: EventPage) -> None:
+        """Keep what the event page says of the event as a whole, fenced: the console shows a name even if the run fails."""
+        with self.store.write():
+            lease_rows.lock_fence(self.store, self.fence)
+            event_rows.update_event_facts(self.store, self.event.id, page)
+
+    def shown_progress(self) -> str:
+        """One phrase for the lease row: `fetch 12/33`."""
+        done, total = self._pages
+        return f"{self._stage or 'begin'} {done}/{total if total is not None else '?'}"
+
+    def log(self, name: str, message: str, *, severity: str = "info", **fields: Any) -> None:
+        """Say something: at once to subscribers, and with the next flush to the run's log in the journal."""
+        fields = {k: v for k, v in fields.items() if v is not None}
+        self._report(Report(name, message, severity, fields=fields))
+        self._logged += 1
+        if self._logged > LOG_LINES_PER_RUN and severity == "debug":
+            return
+        self._buffer.append(
+            journal.JournalEntry(
+                severity=severity,
+                name=name,
+                message=message,
+                event_id=self.event.id,
+                run_id=self.run_id,
+                fields=msgspec.json.encode(fields).decode(),
+            )
+        )
+
+    def flush_if_due(self) -> None:
+        if time.monotonic() - self._flushed >= FLUSH_EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write stage, progress and buffered log lines, fenced. Raises StateError(LEASE_LOST), StoreError."""
+        with self.store.write():
+            lease_rows.lock_fence(self.store, self.fence)
+            done, total = self._pages
+            run_rows.update_run(
+                self.store,
+                self.fence,
+                stage=self._stage,
+                pages_done=done,
+                pages_total=total,
+                stage_ms=self._encoded_stage_ms(),
+            )
+            self._write_log()
+        self._flushed = time.monotonic()
+
+    # ------------------------------------------------------------------ ending
+
+    def publish(self, event: Event, sha256: str) -> str:
+        """Make the document what is served, in one transaction; the same document as before changes no row of data.
+
+        Returns:
+            `published` or `unchanged`.
+        Raises:
+            StateError: LEASE_LOST. StoreError. Nothing was changed then.
+        """
+        self.enter("publish")
+        with self.store.write():
+            lease_rows.lock_fence(self.store, self.fence)
+            served = event_rows.get_event(self.store, self.event.id)
+            if served is not None and served.document_sha256 == sha256:
+                outcome = "unchanged"
+                publish.mark_checked(self.store, self.event.id)
+            else:
+                outcome = "published"
+                manifest = publish.insert_rows(self.store, self.run_id, event)
+                publish.seal(self.store, self.run_id, manifest, sha256, parser_build())
+                publish.serve(self.store, self.event.id, self.run_id)
+            self._conclude("complete", outcome, None)
+        self.keeper.stop()
+        return outcome
+
+    def fail(self, error: PipelineError) -> None:
+        """Record how the run failed and give the lease back; depth, data and timestamps of the event stay.
+
+        Where that cannot be written either (a full or vanished database), the lease stays until it is cleared, and the
+        error says so.
+        """
+        outcome = "interrupted" if error.kind is Kind.INTERRUPTED else "failed"
+        error.with_details(run_id=self.run_id, event=self.name)
+        self.log(
+            "ingestion_interrupted" if outcome == "interrupted" else "ingestion_failed",
+            error.message,
+            severity="error",
+            stage=str(error.stage),
+            kind=str(error.kind),
+            **{
+                name: error.details[name]
+                for name in ("url", "page_type", "race_id", "field", "selector")
+                if name in error.details
+            },
+        )
+        try:
+            if error.kind is not Kind.LEASE_LOST:
+                with self.store.write():
+                    lease_rows.lock_fence(self.store, self.fence)
+                    self._conclude("failed", outcome, error.envelope())
+        except StateError as lost:
+            error.details["not_recorded"] = lost.message
+        except StoreError as cause:
+            error.details["not_recorded"] = cause.message
+            error.details["lock"] = (
+                "the event's lock could not be released; clear it once the database is writable again"
+            )
+        finally:
+            self.keeper.stop()
+
+    def _conclude(self, state: str, outcome: str, error: Envelope | None) -> None:
+        self.enter("done")
+        self._stage_ms.pop("done", None)
+        seconds = time.monotonic() - self.started
+        run_rows.transition(self.store, self.event.id, state)
+        done, total = self._pages
+        run_rows.update_run(
+            self.store, self.fence, pages_done=done, pages_total=total, pages_manifest=self.pages_manifest
+        )
+        run_rows.finish_run(
+            self.store,
+            self.run_id,
+            outcome,
+            error=None if error is None else encode_envelope(error),
+            stage_ms=self._encoded_stage_ms(),
+        )
+        self.log(
+            "ingestion_finish",
+            f"run {self.run_id} ended: {outcome} after {seconds:.1f} s",
+            outcome=outcome,
+            duration_ms=round(seconds * 1000),
+        )
+        self._write_log()
+        lease_rows.release(self.store, self.fence)
+
+    # ------------------------------------------------------------------ inside
+
+    def _encoded_stage_ms(self) -> str:
+        return msgspec.json.encode({name: round(ms) for name, ms in self._stage_ms.items()}).decode()
+
+    def _write_log(self) -> None:
+        entries, self._buffer = self._buffer, []
+        journal.append(self.store, entries)
+
+    def _report(self, report: Report) -> None:
+        self.bus.publish(msgspec.structs.replace(report, event_id=self.event.id, run_id=self.run_id))
+
+
+def held(store: Store, event: event_rows.EventRow) -> StateError:
+    """The refusal of a second run, with what is known of the first one's holder."""
+    row = lease_rows.get_lease(store, event.id)
+    if row is None or row.run_id is None:
+        return StateError(Kind.LOCK_HELD, f"{event.track_slug}/{event.source_event_id} was being worked on; try again")
+    lock = leases.view(row)
+    who = lock.holder.shown() if lock.holder else "an unknown holder"
+    age = "never" if lock.heartbeat_age_ms is None else f"{lock.heartbeat_age_ms / 1000:.0f} s ago"
+    return StateError(
+        Kind.LOCK_HELD,
+        f"{lock.event} is being worked on by run {lock.run_id}: {who}, last heartbeat {age}; {lock.evidence}",
+        **{name: value for name, value in msgspec.to_builtins(lock).items() if name not in ("event_id", "event_name")},
+    )

@@ -1,0 +1,390 @@
+"""The front door: what command line, console, API and scheduler call. One function per thing a person can ask for.
+
+A `Service` owns the open database, the page archive, the connector's client and the bus of reports; each opens when it is
+first needed. Every function raises `PipelineError` and nothing else, and may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import getpass
+import threading
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from pipeline import records
+from pipeline.errors import FetchError, Kind, PipelineError, StateError
+from pipeline.holders import program_version
+from pipeline.observe import Bus
+from pipeline.stopping import StopGroup
+
+if TYPE_CHECKING:
+    from pipeline.ingest import IngestReport, Options
+    from pipeline.leases import LockView
+    from pipeline.looking import Status
+    from pipeline.liverc.client import Client
+    from pipeline.store.archive import PageArchive
+    from pipeline.store.database import Store
+    from pipeline.store.events import EventRow
+    from pipeline.store.journal import JournalRow
+    from pipeline.store.runs import RunRow
+    from pipeline.store.tracks import CatalogueCounts, TrackRow
+
+
+class ServiceSettings(Struct, frozen=True):
+    """What the pipeline needs to know, whoever asks."""
+
+    db_url: str
+    data: Path  # page archive, debug files
+    site: str | None = None  # http://host:port that stands in for every *.liverc.com host
+    crawl_delay: float = 1.0  # seconds
+    contact: str | None = None
+
+
+class TrackIngestion(Struct, frozen=True):
+    """One event of `ingest_track`: its report, or the failure that it ended with."""
+
+    event: str  # slug/id
+    report: IngestReport | None
+    error: PipelineError | None
+
+
+class Service:
+    """The pipeline behind every way in. Use as a context manager, or call `close`."""
+
+    def __init__(self, settings: ServiceSettings, *, bus: Bus | None = None) -> None:
+        self.settings = settings
+        self.bus = bus or Bus()
+        self.stops = StopGroup()
+        self._opening = threading.RLock()
+        self._store: Store | None = None
+        self._client: Client | None = None
+
+    def __enter__(self) -> Service:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------ what it stands on
+
+    @property
+    def store(self) -> Store:
+        """The open database; a new one is created, an old one is refused until it is upgraded."""
+        with self._opening:
+            if self._store is None:
+                from pipeline.store.database import Store
+
+                self._store = Store.open(self.settings.db_url)
+            return self._store
+
+    @cached_property
+    def archive(self) -> PageArchive:
+        from pipeline.store.archive import PageArchive
+
+        return PageArchive(self.settings.data / "pages")
+
+    @property
+    def client(self) -> Client:
+        with self._opening:
+            if self._client is None:
+                from pipeline.liverc.client import Client, ClientSettings
+                from pipeline.liverc.politeness import StoreState
+
+                self._client = Client(
+                    ClientSettings(
+                        version=program_version(),
+                        crawl_delay_s=self.settings.crawl_delay,
+                        contact=self.settings.contact,
+                        stand_in=self.settings.site,
+                    ),
+                    StoreState(self.store),
+                )
+            return self._client
+
+    def stop(self, message: str = "the program was asked to stop") -> None:
+        """Ask every run under way in this process to end as interrupted."""
+        self.stops.stop_all(message)
+
+    def close(self) -> None:
+        with self._opening:
+            if self._client is not None:
+                self._client.close()
+            if self._store is not None:
+                self._store.close()
+
+    # ------------------------------------------------------------------ ingestion
+
+    def ingest(self, event: str, options: Options | None = None) -> IngestReport:
+        """Ingest one event, now, in the calling thread.
+
+        Args:
+            event: a LiveRC event URL, `slug/event_id`, or the bare id of a known event.
+        Raises:
+            PipelineError: with the run's id in its details; what is served is unchanged then.
+        """
+        from pipeline.ingest import Options, Workplace, ingest_event
+
+        slug, source_event_id = self.resolve(event)
+        place = Workplace(self.store, self.client, self.archive, self.bus, self.stops, self.settings.data / "debug")
+        return ingest_event(place, slug, source_event_id, options or Options())
+
+    def start_ingest(
+        self,
+        event: str,
+        options: Options | None = None,
+        *,
+        done: Callable[[IngestReport | PipelineError], None] | None = None,
+    ) -> threading.Thread:
+        """Ingest one event in a worker thread of its own; `done` hears how it ended, in that thread."""
+        self.resolve(event)  # a bad name is the caller's to hear, at once
+
+        def work() -> None:
+            outcome: IngestReport | PipelineError
+            with self.store.connection_scope():
+                try:
+                    outcome = self.ingest(event, options)
+                except PipelineError as error:
+                    outcome = error
+            if done is not None:
+                done(outcome)
+
+        thread = threading.Thread(target=work, name=f"ingest-{event.rsplit('/', 1)[-1]}", daemon=True)
+        thread.start()
+        return thread
+
+    def ingest_track(
+        self, slug: str, *, since: str, limit: int | None = None, options: Options | None = None
+    ) -> Iterator[TrackIngestion]:
+        """Ingest a track's events that began on or after `since` (ISO date) and are not served yet, newest first.
+
+        Resumable: what was published before is passed over, so the same call goes on where the last one ended. A failing
+        event does not stop the others; a stop of the program does.
+        """
+        rows = self.refresh_track(slug)
+        due = [row for row in rows if (row.start_date or "") >= since and row.ingest_depth == "none"]
+        for row in due[:limit]:
+            name = f"{row.track_slug}/{row.source_event_id}"
+            try:
+                yield TrackIngestion(name, self.ingest(name, options), None)
+            except PipelineError as error:
+                yield TrackIngestion(name, None, error)
+                if error.kind is Kind.INTERRUPTED:
+                    return
+
+    # ------------------------------------------------------------------ events
+
+    def resolve(self, event: str) -> tuple[str, str]:
+        """EVENT as people write it → (slug, source_event_id). Raises StateError USAGE or UNKNOWN_EVENT."""
+        from pipeline.liverc.urls import parse_event_ref
+
+        slug, source_event_id = parse_event_ref(event)
+        return (slug or self.event(event).track_slug), source_event_id
+
+    def event(self, event: str) -> EventRow:
+        """The row of a known event. Raises StateError UNKNOWN_EVENT."""
+        from pipeline.liverc.urls import parse_event_ref
+        from pipeline.store import events
+
+        _, source_event_id = parse_event_ref(event)
+        row = events.find_event(self.store, source_event_id)
+        if row is None:
+            raise StateError(Kind.UNKNOWN_EVENT, f"event {source_event_id} is not known here", event=event)
+        return row
+
+    def add_event(self, event: str) -> EventRow:
+        """Make an event known without fetching anything. Raises StateError USAGE."""
+        from pipeline.store import events
+
+        slug, source_event_id = self.resolve(event)
+        return events.add_event(self.store, slug, source_event_id)
+
+    def events(
+        self, *, track: str | None = None, state: str | None = None, since: str | None = None, text: str | None = None,
+        limit: int = 500,
+    ) -> tuple[EventRow, ...]:  # fmt: skip
+        """Known events, newest first."""
+        from pipeline.store import events
+
+        return events.list_events(self.store, track=track, state=state, since=since, text=text, limit=limit)
+
+    def export(self, event: str, *, run_id: int | None = None) -> records.Event:
+        """The canonical document of what is served. Raises StateError NOTHING_TO_EXPORT."""
+        from pipeline.store import export
+
+        row = self.event(event)
+        if row.current_run_id is None and run_id is None:
+            raise StateError(
+                Kind.NOTHING_TO_EXPORT,
+                f"{event} has no published data (state {row.state})",
+                event=event,
+                state=row.state,
+            )
+        return export.load_event(self.store, row.id, run_id)
+
+    # ------------------------------------------------------------------ tracks
+
+    def sync_tracks(self) -> CatalogueCounts:
+        """Read LiveRC's track catalogue; a track that vanished from it becomes inactive, never deleted."""
+        from pipeline.liverc import urls
+        from pipeline.store import tracks
+
+        catalogue = self._read(urls.catalogue_url())
+        assert isinstance(catalogue, records.TrackCatalogue)
+        return tracks.sync_catalogue(self.store, catalogue)
+
+    def tracks(
+        self, *, followed: bool | None = None, text: str | None = None, limit: int = 5_000
+    ) -> tuple[TrackRow, ...]:
+        from pipeline.store import tracks
+
+        return tracks.list_tracks(self.store, followed=followed, text=text, limit=limit)
+
+    def follow(self, slug: str, *, followed: bool = True) -> TrackRow:
+        """Follow a track, or stop to. A track that is not known yet is looked up at its dashboard first."""
+        from pipeline.liverc import urls
+        from pipeline.store import tracks
+
+        if followed and tracks.find_track(self.store, slug) is None:
+            dashboard = self._read(urls.dashboard_url(slug))
+            assert isinstance(dashboard, records.TrackDashboard)
+            tracks.add_track(self.store, slug, dashboard.track_name)
+        tracks.set_followed(self.store, slug, followed)
+        row = tracks.find_track(self.store, slug)
+        assert row is not None
+        return row
+
+    def refresh_track(self, slug: str) -> tuple[EventRow, ...]:
+        """Read a track's events listing; returns its listed events, newest first."""
+        from pipeline.liverc import urls
+        from pipeline.store import events
+
+        listing = self._read(urls.events_url(slug))
+        assert isinstance(listing, records.EventsListing)
+        with self.store.write():
+            events.record_listing(self.store, listing)
+            rows = [events.find_event(self.store, listed.source_event_id) for listed in listing.events]
+        return tuple(row for row in rows if row is not None)
+
+    def _read(self, url: str) -> records.PageRecord:
+        from pipeline.liverc.readers import read_page
+        from pipeline.liverc.urls import parse_url
+        from pipeline.stopping import StopSignal
+
+        signal = StopSignal()
+        self.stops.add(signal)
+        try:
+            ref = parse_url(url)
+            page = self.client.fetch(url, ref.page_type, stop=signal.event, deadline=None)
+            return read_page(page.body, ref)
+        except FetchError as error:
+            if error.kind is Kind.INTERRUPTED:
+                raise signal.error() from error
+            raise
+        finally:
+            self.stops.discard(signal)
+
+    # ------------------------------------------------------------------ runs, log, locks
+
+    def runs(self, event: str | None = None, *, limit: int = 50) -> tuple[RunRow, ...]:
+        """Runs of one event or of all, newest first."""
+        from pipeline.store import runs
+
+        return runs.list_runs(self.store, None if event is None else self.event(event).id, limit=limit)
+
+    def run(self, run_id: int) -> RunRow:
+        from pipeline.store import runs
+
+        row = runs.get_run(self.store, run_id)
+        if row is None:
+            raise StateError(Kind.USAGE, f"there is no run {run_id}", run_id=run_id)
+        return row
+
+    def log(self, *, event: str | None = None, run_id: int | None = None, limit: int = 1_000) -> tuple[JournalRow, ...]:
+        """The journal of an event or of one run, oldest first."""
+        from pipeline.store import journal
+
+        if run_id is not None:
+            return journal.for_run(self.store, self.run(run_id).id)[-limit:]
+        return journal.for_event(self.store, self.event(event or "").id, limit=limit)
+
+    def locks(self) -> tuple[LockView, ...]:
+        """Every held lease with what is known of its holder."""
+        from pipeline import leases
+
+        return leases.list_locks(self.store)
+
+    def status(self) -> Status:
+        """How everything stands: totals, runs under way, failures, locks, open warnings."""
+        from pipeline import looking
+
+        return looking.take_status(self.store)
+
+    def clear_lock(self, event: str, *, reason: str, who: str | None = None) -> LockView:
+        """Take an event's lock from its holder, with a warning in the journal. Raises StateError USAGE."""
+        from pipeline import leases
+
+        return leases.clear(self.store, self.event(event).id, reason=reason, who=who or operator())
+
+
+def operator() -> str:
+    """The person at this process, for the audit."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def parse_page(body: bytes, url: str) -> dict[str, object]:
+    """What one saved page says, in the canonical document's names. Touches no database and no network."""
+    from pipeline.document import parsed_as_json
+    from pipeline.liverc.readers import read_page
+    from pipeline.liverc.urls import parse_url
+
+    return parsed_as_json(read_page(body, parse_url(url)))
+
+
+class DatabaseInfo(Struct, frozen=True):
+    """What a database is and how its tables relate to this version of the program."""
+
+    url: str  # password masked
+    engine: str  # sqlite or postgresql
+    engine_version: str
+    size_bytes: int
+    applied: tuple[str, ...]  # migrations
+    pending: tuple[str, ...]
+    problems: tuple[str, ...]  # why this program must not touch it
+    rows: dict[str, int]  # table → rows; empty where there are no tables yet
+
+
+def database_info(url: str) -> DatabaseInfo:
+    """Describe a database without changing it. Raises StoreError DB_UNREACHABLE where there is none."""
+    from pipeline.store import migrations, overview
+    from pipeline.store.database import Store
+
+    store = Store.connect(url, create=False)
+    with store.connection_scope(), store.read():
+        schema = migrations.schema_info(store)
+        return DatabaseInfo(
+            url=store.url_shown,
+            engine=store.engine,
+            engine_version=overview.engine_version(store),
+            size_bytes=overview.size_bytes(store),
+            applied=tuple(migration.name for migration in schema.applied),
+            pending=schema.pending,
+            problems=schema.problems,
+            rows={} if schema.pending or schema.problems else overview.row_counts(store),
+        )
+
+
+def upgrade_database(url: str) -> tuple[str, ...]:
+    """Create a database or bring its tables up to date; the names of the migrations that were applied."""
+    from pipeline.store import migrations
+    from pipeline.store.database import Store
+
+    store = Store.connect(url)
+    with store.connection_scope():
+        return migrations.upgrade(store)
