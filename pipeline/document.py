@@ -286,17 +286,18 @@ def _canonical_result(result: Result) -> Result:
 # ---------------------------------------------------------------- other forms
 
 
-def parsed_as_json(record: PageRecord) -> bytes:
-    """What one page says, as one JSON object ended by a newline: `page_type`, then the record's fields.
+def parsed_as_json(record: PageRecord) -> dict[str, Any]:
+    """What one page says, as one JSON object: `page_type`, then the record's fields.
 
     Event and race pages use the canonical document's names; a race page's table and script appear merged, as
-    `results[]` with `laps[]`.
+    `results[]` with `laps[]`. Plain dicts, lists and scalars; percentages stay `Decimal`, to be written as numbers.
     """
     fields: dict[str, Any] = {"page_type": PAGE_TYPES[type(record)], **structs.asdict(record)}
     if isinstance(record, RacePage):
         del fields["rows"], fields["racers"]
         fields["results"] = race_results(record)
-    return _ENCODER.encode(fields) + b"\n"
+    plain: dict[str, Any] = msgspec.to_builtins(fields, builtin_types=(Decimal,))
+    return plain
 
 
 _RACE_KEYS = ("source_event_id", "source_race_id")
