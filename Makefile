@@ -12,7 +12,7 @@ WORKERS ?= 2
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format bench demo demo-headless faults lock clean python-ready tools
+.PHONY: help test lint format bench demo demo-headless faults lock clean tools
 
 help:
 	@echo "make test           install what is missing, lint, type-check, run all tests"
@@ -27,14 +27,15 @@ help:
 
 # ---- set-up: each step leaves a stamp, so a second run installs nothing
 
-python-ready:
+# Only runs where there is no environment yet.
+$(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not one. Name it: make PYTHON=python3.12 …" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 	  { echo "'$(PYTHON)' cannot make virtual environments. On Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.locked: requirements.lock | python-ready
-	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+$(VENV)/.locked: requirements.lock | $(PY)
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
@@ -72,8 +73,8 @@ faults: $(VENV)/.installed tools
 	MRE_FAULTS=1 $(PY) -m pytest -n $(WORKERS) --dist loadgroup tests/faults
 
 # The resolver runs outside the project's environment; the file it writes names no registry.
-lock: | python-ready
-	test -x $(VENV)-lock/bin/uv || { $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv==$(UV_VERSION); }
+lock: | $(PY)
+	test -x $(VENV)-lock/bin/uv || { $(PY) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv==$(UV_VERSION); }
 	$(VENV)-lock/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --quiet \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -o requirements.lock
 
