@@ -202,7 +202,7 @@ class Client:
     def _fetch_robots(self, host: str, errand: Errand) -> RobotsCopy:
         """The host's robots.txt, for `Robots`.
 
-        A connection that fails is told as what it is; an answer that cannot be used as ROBOTS_UNAVAILABLE.
+        A connection that fails is told as what it is; an answer that cannot be used, as ROBOTS_UNAVAILABLE.
         """
         place = f"https://{host}/robots.txt"
         errand = errand.branch()
@@ -218,7 +218,7 @@ class Client:
             if error.kind in (Kind.NOT_FOUND, Kind.HTTP_STATUS) and (200 <= status < 300 or 400 <= status < 500):
                 return RobotsCopy(status, "")
             error.with_details(robots_url=place)
-            if error.kind in _CONNECTION:
+            if error.kind in _CONNECTION or not status:  # no status: it was not even asked, for lack of time
                 raise
             message = f"The robots.txt of {host} cannot be read, so nothing may be fetched there: {error.message}"
             raise FetchError(Kind.ROBOTS_UNAVAILABLE, message, cause=str(error.kind), **error.details) from error
