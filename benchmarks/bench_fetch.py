@@ -19,6 +19,7 @@ from pipeline.liverc.urls import race_url
 PAGES = 100
 ROUNDS = 5
 SLUG = "bench"
+LIMITS = {"fetch_client_over_httpx": 1.5}
 # As large as a race page of LiveRC, and as compressible: about 160 kB of lap literals.
 BODY = (
     b"<html><body><script>\n"

@@ -16,6 +16,7 @@ import socket
 import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
@@ -29,6 +30,7 @@ from msgspec import Struct, field
 from mre_console.simulator.faults import Delivery, Fault, FaultSet
 
 HEAD_LIMIT = 64 * 1024  # bytes of a request's head
+LOG_LIMIT = 100_000  # requests remembered; a demo may run for days
 IDLE_S = 30.0  # a connection without a request is closed after this
 
 
@@ -137,7 +139,7 @@ class SimulatorServer:
         )
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://[{address}]:{self.port}" if ":" in address else f"http://{address}:{self.port}"
-        self._log: list[Request] = []
+        self._log: deque[Request] = deque(maxlen=LOG_LIMIT)
         self._logged = threading.Condition()
         self._closing = threading.Event()
         self._connections: set[socket.socket] = set()
@@ -185,7 +187,7 @@ class SimulatorServer:
 
     @property
     def requests(self) -> list[Request]:
-        """Every request so far, oldest first. A request is logged when it was read, before its answer is sent."""
+        """The requests so far, oldest first. A request is logged when it was read, before its answer is sent."""
         with self._logged:
             return list(self._log)
 

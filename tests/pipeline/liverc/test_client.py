@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from mre_console.simulator.faults import Fault
-from mre_console.simulator.server import Answer, Pages, SimulatorServer
+from mre_console.simulator.server import Answer, Pages, SimulatorServer, SiteFile
 from pipeline.errors import FetchError, Kind, PipelineError, StateError
 from pipeline.liverc.client import Client, ClientSettings
 from pipeline.liverc.urls import parse_url
 from tests.support.fetching import FastClock, client_for
+from tests.support.real_pages import REAL, needs_real_pages
 
 HOST = "track.liverc.com"
 URL = f"https://{HOST}/results/?p=view_race_result&id=7"
@@ -140,6 +141,15 @@ def test_many_threads_share_one_client(site: Pages, server: SimulatorServer) -> 
     assert wrong == []
     assert len(page_requests(server)) == 64
     assert len(server.requests) == 65  # eight threads, and robots.txt was asked for once
+
+
+@needs_real_pages
+def test_every_real_page_arrives_byte_for_byte() -> None:
+    listing = json.loads((REAL / "site" / "site.json").read_text(encoding="utf-8"))["hosts"]
+    with SimulatorServer(SiteFile(REAL / "site" / "site.json")) as server, client_for(server) as client:
+        for host, targets in listing.items():
+            for target, file in targets.items():
+                assert client.fetch(f"https://{host}{target}").body == (REAL / file).read_bytes()
 
 
 # ---------------------------------------------------------------- every failure, by kind
