@@ -42,6 +42,18 @@ def test_every_line_of_the_tour_names_a_command_and_options_that_exist(
         assert f"{option} " in help_text
 
 
+def test_the_events_of_the_tour_are_what_the_simulator_serves_by_default() -> None:
+    from mre_console.simulator.generate import World
+    from mre_console.simulator.site import SimulatedSite
+
+    site = SimulatedSite(World())
+    named = dict(re.findall(r"^mre ingest ([a-z]+)/(\d+)$", README, flags=re.MULTILINE))
+    assert named.keys() == {"dustden", "quarrybendrcpark"}
+    assert set(named.items()) <= set(site.events())
+    assert site.failure(named["dustden"]) is None
+    assert f"`{site.failure(named['quarrybendrcpark'])}`" in README
+
+
 def test_every_command_is_in_the_table() -> None:
     described = " ".join(row[0] for row in _rows("Commands"))
     for name in COMMANDS:
