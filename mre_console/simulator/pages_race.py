@@ -59,7 +59,7 @@ def _racer(row: Standing, laps: tuple[LapLine, ...]) -> str:
         number=number,
         figures=_script_figures(row.figures),
         laps=_script_laps(row.entrant.slot, laps) if laps else _T[17],
-        pushes=_T[25] + _T[17].join(pushes) + _T[22] if pushes else _T[14],
+        pushes=_T[24] + _T[17].join(pushes) + _T[22] if pushes else _T[14],
     )
 
 
