@@ -164,7 +164,9 @@ class Store:
                 with self._savepoint():
                     yield
             else:
-                begin = "BEGIN IMMEDIATE" if self.engine == "sqlite" else "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+                begin = (
+                    "BEGIN IMMEDIATE" if self.engine == "sqlite" else "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+                )
                 with self._transaction("write", begin):
                     yield
 
@@ -304,7 +306,9 @@ class Store:
 def _database(target: Target, *, create: bool, busy_timeout_s: float) -> peewee.Database:
     if target.engine == "postgresql":
         if find_spec("psycopg") is None:
-            raise StateError(Kind.MISSING_EXTRA, "PostgreSQL needs the extra `postgres`: pip install 'mre-console[postgres]'")
+            raise StateError(
+                Kind.MISSING_EXTRA, "PostgreSQL needs the extra `postgres`: pip install 'mre-console[postgres]'"
+            )
         return _Postgresql(target, busy_timeout_s=busy_timeout_s)
     assert target.path is not None
     if create and not target.read_only:
@@ -315,5 +319,3 @@ def _database(target: Target, *, create: bool, busy_timeout_s: float) -> peewee.
                 Kind.DB_UNREACHABLE, f"The folder of the database cannot be made ({target.shown}): {error}"
             ) from error
     return _Sqlite(target, create=create, busy_timeout_s=busy_timeout_s)
-
-

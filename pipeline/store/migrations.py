@@ -44,12 +44,17 @@ def schema_info(store: Store, directory: Path = DIRECTORY) -> SchemaInfo:
     """Read what is applied and pending. Changes nothing; works on a read-only database."""
     with store.read():
         tables = set(store.db.get_tables())
-        files = {migration.name: _sha256(directory, migration.name) for migration in _runner(store, directory).migrations()}
+        files = {
+            migration.name: _sha256(directory, migration.name) for migration in _runner(store, directory).migrations()
+        }
         if HISTORY_TABLE not in tables:
             foreign = sorted(tables)[:3]
             problems = (f"it holds tables of another program ({', '.join(foreign)})",) if foreign else ()
             return SchemaInfo(is_new=not tables, applied=(), pending=tuple(sorted(files)), problems=problems)
-        stored = {name: (sha256, at) for name, sha256, at in store.sql(f"SELECT name, sha256, applied_at FROM {CHECKSUM_TABLE}")}
+        stored = {
+            name: (sha256, at)
+            for name, sha256, at in store.sql(f"SELECT name, sha256, applied_at FROM {CHECKSUM_TABLE}")
+        }
         names = sorted(name for (name,) in store.sql(f"SELECT name FROM {HISTORY_TABLE}"))
     applied = tuple(AppliedMigration(name, *stored.get(name, (None, None))) for name in names)
     return SchemaInfo(

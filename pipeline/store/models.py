@@ -8,6 +8,7 @@ hold frozen copies of these definitions; a test compares the two.
 from __future__ import annotations
 
 from peewee import (
+    AutoField,
     BigIntegerField,
     BooleanField,
     CompositeKey,
@@ -31,6 +32,7 @@ class Table(Model):
 class Track(Table):
     """A track of the catalogue, or one that an event named."""
 
+    id = AutoField()
     slug = TextField(unique=True)  # as LiveRC writes it; compared lower-case
     name = TextField(null=True)
     latest_event = TextField(null=True)
@@ -47,6 +49,7 @@ class Track(Table):
 class Event(Table):
     """One event: how the last attempt stands (`state`), and what is served (`ingest_depth`, `current_run`)."""
 
+    id = AutoField()
     source = TextField(default="liverc")
     source_event_id = TextField()
     track = ForeignKeyField(Track, backref="events", on_delete="RESTRICT")
@@ -71,6 +74,7 @@ class Event(Table):
 class Run(Table):
     """One attempt or action on an event's data. Rows of race/result/lap/entry belong to a run; a sealed run is immutable."""
 
+    id = AutoField()
     event = ForeignKeyField(Event, backref="runs", on_delete="RESTRICT")
     kind = TextField()  # RUN_KINDS
     token = BigIntegerField(default=0)  # the lease token it was started with: its fence; 0 until the lease is acquired
@@ -117,6 +121,7 @@ class EventHeader(Table):
 
 
 class Race(Table):
+    id = AutoField()
     run = ForeignKeyField(Run, backref="races", on_delete="RESTRICT")
     source_race_id = TextField()
     class_name = TextField()
@@ -132,6 +137,7 @@ class Race(Table):
 
 
 class Result(Table):
+    id = AutoField()
     race = ForeignKeyField(Race, backref="results", on_delete="RESTRICT")
     row_number = IntegerField()  # 1…n in document order
     position = IntegerField()
@@ -174,6 +180,7 @@ class Lap(Table):
 
 
 class Entry(Table):
+    id = AutoField()
     run = ForeignKeyField(Run, backref="entries", on_delete="RESTRICT")
     row_number = IntegerField()
     class_name = TextField()
@@ -202,6 +209,7 @@ class Lease(Table):
 class Transition(Table):
     """Every step of every event's state, written by a trigger."""
 
+    id = AutoField()
     event = ForeignKeyField(Event, on_delete="RESTRICT")
     from_state = TextField()
     to_state = TextField()
@@ -211,6 +219,7 @@ class Transition(Table):
 class Journal(Table):
     """What must not be lost: audit, warnings (open until acknowledged), actions, the runs' own log. Append-only."""
 
+    id = AutoField()
     at = BigIntegerField()
     entry_kind = TextField()  # log, audit, warning, action
     severity = TextField()  # debug, info, warning, error

@@ -53,6 +53,8 @@ def sync_catalogue(store: Store, catalogue: records.TrackCatalogue) -> Catalogue
     new = updated = 0
     listed = {track.slug.lower(): track for track in catalogue.tracks}
     with store.write():
+        if store.engine == "postgresql":
+            store.sql("LOCK TABLE track IN SHARE ROW EXCLUSIVE MODE")  # two catalogues at once would cross each other
         known = {row["slug"].lower(): row for row in store.fetch_all(Track.select())}
         now = store.clock_ms()
         for key, track in listed.items():
@@ -65,7 +67,11 @@ def sync_catalogue(store: Store, catalogue: records.TrackCatalogue) -> Catalogue
                 updated += 1
         for batch in chunked([row["id"] for key, row in known.items() if key in listed], 500):
             store.change(Track.update(seen_at=now).where(Track.id.in_(batch)))
-        gone = [row["id"] for key, row in known.items() if key not in listed and row["active"] and row["seen_at"] is not None]
+        gone = [
+            row["id"]
+            for key, row in known.items()
+            if key not in listed and row["active"] and row["seen_at"] is not None
+        ]
         for batch in chunked(gone, 500):
             store.change(Track.update(active=False).where(Track.id.in_(batch)))
     return CatalogueCounts(new, updated, len(gone))

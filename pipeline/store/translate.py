@@ -71,7 +71,9 @@ def translate(error: BaseException, *, url: str = "", secret: str = "") -> Store
     if secret:
         said = said.replace(secret, "***")
     kind = _kind(original, said)
-    where = f" ({url})" if url and kind in (Kind.DB_UNREACHABLE, Kind.DB_DAMAGED, Kind.DB_READONLY, Kind.DB_FULL) else ""
+    where = (
+        f" ({url})" if url and kind in (Kind.DB_UNREACHABLE, Kind.DB_DAMAGED, Kind.DB_READONLY, Kind.DB_FULL) else ""
+    )
     return StoreError(kind, f"{IN_WORDS[kind]}{where}: {said}", said=said, sqlstate=getattr(original, "sqlstate", None))
 
 

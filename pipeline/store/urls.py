@@ -48,10 +48,14 @@ def parse_url(url: str) -> Target:
     if scheme == "sqlite":
         rest = url[len("sqlite://") :]
         if not rest.startswith("/"):
-            raise StateError(Kind.USAGE, f"{url!r} has one slash too few: write sqlite:///relative.db or sqlite:////absolute.db")
+            raise StateError(
+                Kind.USAGE, f"{url!r} has one slash too few: write sqlite:///relative.db or sqlite:////absolute.db"
+            )
         return _sqlite(url, rest[1:], quoted=True)
     if scheme:
-        raise StateError(Kind.USAGE, f"{scheme}:// is not a database this program knows; use a path, sqlite:/// or postgresql://")
+        raise StateError(
+            Kind.USAGE, f"{scheme}:// is not a database this program knows; use a path, sqlite:/// or postgresql://"
+        )
     if url.startswith("file:"):
         return _sqlite(url, url[len("file:") :], quoted=True)
     return _sqlite(url, url, quoted=False)
@@ -62,7 +66,9 @@ def _sqlite(url: str, rest: str, *, quoted: bool) -> Target:
     options = dict(parse_qsl(query, keep_blank_values=True))
     unknown = sorted(set(options) - SQLITE_OPTIONS)
     if unknown:
-        raise StateError(Kind.USAGE, f"unknown database option {unknown[0]!r}; known are {', '.join(sorted(SQLITE_OPTIONS))}")
+        raise StateError(
+            Kind.USAGE, f"unknown database option {unknown[0]!r}; known are {', '.join(sorted(SQLITE_OPTIONS))}"
+        )
     if options.get("mode", "rwc") not in SQLITE_MODES:
         raise StateError(Kind.USAGE, f"mode={options['mode']} is not one of ro, rw, rwc")
     if not options.get("max_page_count", "1").isdecimal():

@@ -21,6 +21,7 @@ def down(migrator: Any, db: Any) -> None:
         db.execute_sql(f"DROP VIEW {name}")
     for name in reversed(tables_0001.TABLE_NAMES):  # triggers and indexes go with their table
         db.execute_sql(f"DROP TABLE {name}")
-    if isinstance(db, PostgresqlDatabase):
+    postgresql = isinstance(db, PostgresqlDatabase)
+    if postgresql:
         for name in guards_0001_postgresql.FUNCTION_NAMES:
             db.execute_sql(f"DROP FUNCTION {name}()")

@@ -14,7 +14,19 @@ _ARROWS = "('idle>running', 'running>complete', 'running>failed', 'failed>idle',
 
 _MANIFEST = ("race_count", "result_count", "lap_count", "lap_ms_sum", "entry_count")
 
-_GUARDED = ("event", "run", "event_header", "race", "result", "lap", "entry", "lease", "transition", "journal", "purge_permit")
+_GUARDED = (
+    "event",
+    "run",
+    "event_header",
+    "race",
+    "result",
+    "lap",
+    "entry",
+    "lease",
+    "transition",
+    "journal",
+    "purge_permit",
+)
 
 # The runs that a statement's new rows belong to.
 _NEW_RUNS = {
@@ -156,11 +168,19 @@ _RUN = (
 
 def _row_functions(table: str) -> dict[str, str]:
     old_run, new_run = _RUN_ID[table].format(row="OLD"), _RUN_ID[table].format(row="NEW")
-    known = "" if table != "lap" else f"""
+    known = (
+        ""
+        if table != "lap"
+        else f"""
         IF EXISTS (SELECT 1 FROM new_rows LEFT JOIN result ON result.id = new_rows.result_id WHERE result.id IS NULL)
         THEN {_raise("a lap belongs to a result")} END IF;"""
-    has_laps = "" if table != "result" else f"""
+    )
+    has_laps = (
+        ""
+        if table != "result"
+        else f"""
         IF EXISTS (SELECT 1 FROM lap WHERE result_id = OLD.id) THEN {_raise("a result leaves after its laps")} END IF;"""
+    )
     return {
         f"guard_{table}_insert": f"""BEGIN {known}
         PERFORM 1 FROM run WHERE id IN ({_NEW_RUNS[table]}) FOR SHARE;
@@ -196,14 +216,19 @@ def _row_triggers(table: str) -> tuple[str, ...]:
 
 
 _LEDGERS = (
-    _refuse("lease_token", "UPDATE ON lease", "a lease token only grows", "NEW.token < OLD.token OR NEW.event_id <> OLD.event_id"),
+    _refuse(
+        "lease_token",
+        "UPDATE ON lease",
+        "a lease token only grows",
+        "NEW.token < OLD.token OR NEW.event_id <> OLD.event_id",
+    ),
     _refuse("lease_delete", "DELETE ON lease", "a lease is released, never deleted: its token must only grow"),
     _refuse(
         "journal_update",
         "UPDATE ON journal",
         "the journal is append-only; an entry is acknowledged once",
         f"""OLD.acknowledged_at IS NOT NULL OR NEW.acknowledged_at IS NULL
-            OR {_changed('id', 'at', 'entry_kind', 'severity', 'name', 'message', 'event_id', 'run_id', 'fields')}""",
+            OR {_changed("id", "at", "entry_kind", "severity", "name", "message", "event_id", "run_id", "fields")}""",
     ),
     _refuse("journal_delete", "DELETE ON journal", "the journal is append-only"),
     _refuse("transition_update", "UPDATE ON transition", "transitions are append-only"),

@@ -164,7 +164,9 @@ def _row_guards(table: str) -> tuple[str, ...]:
     key = _changed("id") if table in ("race", "result", "entry") else "FALSE"
     return (
         # IS NOT FALSE: also refused where there is no such run.
-        _refuse(f"{table}_insert", f"INSERT ON {table}", f"{sealed_new} IS NOT FALSE", f"a sealed run takes no {table} row"),
+        _refuse(
+            f"{table}_insert", f"INSERT ON {table}", f"{sealed_new} IS NOT FALSE", f"a sealed run takes no {table} row"
+        ),
         _refuse(
             f"{table}_update",
             f"UPDATE ON {table}",
@@ -181,13 +183,18 @@ def _row_guards(table: str) -> tuple[str, ...]:
 
 
 _LEDGERS = (
-    _refuse("lease_token", "UPDATE ON lease", "NEW.token < OLD.token OR NEW.event_id IS NOT OLD.event_id", "a lease token only grows"),
+    _refuse(
+        "lease_token",
+        "UPDATE ON lease",
+        "NEW.token < OLD.token OR NEW.event_id IS NOT OLD.event_id",
+        "a lease token only grows",
+    ),
     _refuse("lease_delete", "DELETE ON lease", "TRUE", "a lease is released, never deleted: its token must only grow"),
     _refuse(
         "journal_update",
         "UPDATE ON journal",
         f"""OLD.acknowledged_at IS NOT NULL OR NEW.acknowledged_at IS NULL
-            OR {_changed('id', 'at', 'entry_kind', 'severity', 'name', 'message', 'event_id', 'run_id', 'fields')}""",
+            OR {_changed("id", "at", "entry_kind", "severity", "name", "message", "event_id", "run_id", "fields")}""",
         "the journal is append-only; an entry is acknowledged once",
     ),
     _refuse("journal_delete", "DELETE ON journal", "TRUE", "the journal is append-only"),

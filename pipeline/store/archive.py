@@ -1,0 +1,211 @@
+"""The page archive: every page a run used, as files that several processes and machines may share.
+
+    bodies/<first digit>/<sha256>.z    a page's bytes, compressed, named by what they are
+    runs/<run key>                     the sha256 of that run's manifest, which is a body too
+
+A file appears whole or not at all (written beside its place, synced, renamed), and is checked against its name when it is
+read. Bodies are written by a thread while the next page is fetched; a manifest exists only when all its bodies are safe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import threading
+import zlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from pipeline.errors import Kind, StoreError
+
+COMPRESSION = 1  # pages are mostly white space: level 1 gives a tenth of the size in a third of level 6's time
+WAITING_BODIES = 16  # at most so many pages wait in memory for the disk
+MANIFEST_FORMAT = 1
+
+_RUN_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class PageEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One page that a run used."""
+
+    url: str
+    page_type: str
+    fetched_at_ms: int  # UTC
+    how: str  # e.g. http, browser
+    sha256: str  # of the bytes as they arrived, decompressed
+    build_marker: str | None = None  # LiveRC's own
+    asset_version: str | None = None  # the `?1272` on its assets
+    status: int = 200
+
+
+class PageManifest(Struct, frozen=True, kw_only=True):
+    """The pages of one run, in the order they were fetched."""
+
+    format: int = MANIFEST_FORMAT
+    run_key: str
+    pages: tuple[PageEntry, ...]
+
+
+class PageArchive:
+    """An archive in a folder, which is made when the first page comes. Safe to share between threads and processes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._lock = threading.Lock()
+        self._writer: ThreadPoolExecutor | None = None
+        self._room = threading.BoundedSemaphore(WAITING_BODIES)
+        self._unsaved: dict[str, Future[None]] = {}  # being written, or failed
+
+    def put(self, body: bytes) -> str:
+        """Take a page's bytes; they are written in the background. Returns their sha256 (hex).
+
+        What goes wrong with writing is raised by `write_manifest`.
+        """
+        sha256 = hashlib.sha256(body).hexdigest()
+        self._room.acquire()
+        with self._lock:
+            if self._writer is None:
+                self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="page-archive")
+            self._unsaved[sha256] = self._writer.submit(self._save_in_turn, sha256, body)
+        return sha256
+
+    def get(self, sha256: str) -> bytes:
+        """A page's bytes. Raises StoreError ARCHIVE_FAILED where they are missing or are not what was stored."""
+        self._wait_for([sha256])
+        path = self._body_path(sha256)
+        try:
+            body = zlib.decompress(path.read_bytes())
+        except FileNotFoundError as error:
+            raise StoreError(Kind.ARCHIVE_FAILED, f"The page archive has no body {sha256}", path=str(path)) from error
+        except OSError as error:
+            raise _failed("read", path, error) from error
+        except zlib.error as error:
+            raise _damaged(path) from error
+        if hashlib.sha256(body).hexdigest() != sha256:
+            raise _damaged(path)
+        return body
+
+    def write_manifest(self, run_key: str, pages: Iterable[PageEntry]) -> str:
+        """Record which pages a run used, once every one of them is safely on disk. Returns the manifest's sha256.
+
+        Raises StoreError ARCHIVE_FAILED where any of it could not be written; there is no manifest then.
+        """
+        if not _RUN_KEY.fullmatch(run_key):
+            raise StoreError(Kind.ARCHIVE_FAILED, f"{run_key!r} cannot be a file name in the page archive")
+        manifest = PageManifest(run_key=run_key, pages=tuple(pages))
+        hashes = {page.sha256 for page in manifest.pages}
+        sha256 = self.put(msgspec.json.encode(manifest))
+        self._wait_for([*hashes, sha256])
+        for missing in (body for body in hashes if not self._body_path(body).exists()):
+            raise StoreError(
+                Kind.ARCHIVE_FAILED, f"The page archive lost the body {missing} before its manifest was written"
+            )
+        for folder in {self._body_path(body).parent for body in (*hashes, sha256)}:
+            _sync_folder(folder)  # the renames themselves
+        path = self._run_path(run_key)
+        _write_file(path, f"{sha256}\n".encode())
+        _sync_folder(path.parent)
+        return sha256
+
+    def read_manifest(self, sha256: str) -> PageManifest:
+        """A run's manifest, by the hash that `write_manifest` gave. Raises StoreError ARCHIVE_FAILED."""
+        try:
+            return msgspec.json.decode(self.get(sha256), type=PageManifest)
+        except msgspec.DecodeError as error:
+            raise StoreError(Kind.ARCHIVE_FAILED, f"{sha256} is not a manifest of the page archive: {error}") from error
+
+    def runs(self) -> Iterator[tuple[str, str]]:
+        """Every run key with its manifest's sha256: enough to rebuild an emptied database."""
+        folder = self.root / "runs"
+        try:
+            paths = (
+                sorted(path for path in folder.iterdir() if _RUN_KEY.fullmatch(path.name)) if folder.exists() else []
+            )
+            for path in paths:
+                yield path.name, path.read_text().strip()
+        except OSError as error:
+            raise _failed("read", folder, error) from error
+
+    def close(self) -> None:
+        """Finish writing what was put."""
+        with self._lock:
+            writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.shutdown(wait=True)
+
+    def _save_in_turn(self, sha256: str, body: bytes) -> None:
+        try:
+            self._save(sha256, body)
+        finally:
+            self._room.release()
+
+    def _save(self, sha256: str, body: bytes) -> None:
+        path = self._body_path(sha256)
+        with suppress(OSError, zlib.error):
+            # Reading it back costs little and lets the same page mend a body that was damaged.
+            if zlib.decompress(path.read_bytes()) == body:
+                return
+        _write_file(path, zlib.compress(body, COMPRESSION))
+
+    def _wait_for(self, hashes: Iterable[str]) -> None:
+        for sha256 in hashes:
+            with self._lock:
+                saving = self._unsaved.get(sha256)
+            if saving is None:
+                continue
+            saving.result()  # a failure stays, for every run that used this page
+            with self._lock:
+                if self._unsaved.get(sha256) is saving:
+                    del self._unsaved[sha256]
+
+    def _body_path(self, sha256: str) -> Path:
+        return self.root / "bodies" / sha256[:1] / f"{sha256}.z"
+
+    def _run_path(self, run_key: str) -> Path:
+        return self.root / "runs" / run_key
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all, also after a power cut."""
+    beside = path.parent / f".{path.name}.{os.getpid()}.{threading.get_ident()}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with beside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise _failed("written", path, error) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # a folder cannot be opened there
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _failed("written", folder, error) from error
+
+
+def _failed(done: str, path: Path, error: OSError) -> StoreError:
+    reason = error.strerror or str(error)
+    return StoreError(Kind.ARCHIVE_FAILED, f"The page archive cannot be {done}: {reason} ({path})", path=str(path))
+
+
+def _damaged(path: Path) -> StoreError:
+    return StoreError(Kind.ARCHIVE_FAILED, f"A file of the page archive is damaged: {path}", path=str(path))
