@@ -19,7 +19,8 @@ from pipeline.debugging import PageFolder
 from pipeline.errors import FetchError, Kind, NormaliseError, PipelineError, Stage
 from pipeline.liverc import urls
 from pipeline.liverc.client import Client
-from pipeline.liverc.readers import page_marker, read_page
+from pipeline.liverc.markup import page_facts
+from pipeline.liverc.readers import read_page
 from pipeline.observe import Bus, Report, progress_report
 from pipeline.runs import Run
 from pipeline.stopping import StopGroup, StopSignal
@@ -260,7 +261,6 @@ class Collector:
         self.progress.enter(Stage.FETCH)
         page = self.place.client.fetch(url, ref.page_type, stop=self.signal.event, deadline=self.deadline)
         sha256 = self.place.archive.put(page.body)
-        marker = page_marker(page.body)
         self.entries.append(
             PageEntry(
                 url=page.url,
@@ -268,7 +268,7 @@ class Collector:
                 fetched_at_ms=page.fetched_at_ms,
                 how=page.how,
                 sha256=sha256,
-                asset_version=marker,
+                build_marker=page_facts(page.body).build_marker,
                 status=page.status,
             )
         )

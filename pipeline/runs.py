@@ -14,7 +14,7 @@ import msgspec
 from pipeline import leases
 from pipeline.errors import Envelope, Kind, PipelineError, StateError, StoreError, encode_envelope
 from pipeline.holders import encode_holder, this_holder
-from pipeline.liverc.readers import parser_build
+from pipeline.liverc.build import parser_build
 from pipeline.observe import Bus, Report, progress_report
 from pipeline.records import Event, EventPage
 from pipeline.stopping import StopSignal

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.ingest import IngestReport, Options
     from pipeline.leases import LockView
     from pipeline.looking import Status
+    from pipeline.snapshot import LapLine, LogLine, RaceLine, ResultLine, Snapshot
     from pipeline.liverc.client import Client
     from pipeline.store.archive import PageArchive
     from pipeline.store.database import Store
@@ -55,13 +56,14 @@ class TrackIngestion(Struct, frozen=True):
 class Service:
     """The pipeline behind every way in. Use as a context manager, or call `close`."""
 
-    def __init__(self, settings: ServiceSettings, *, bus: Bus | None = None) -> None:
+    def __init__(self, settings: ServiceSettings, *, bus: Bus | None = None, client: Client | None = None) -> None:
+        """`client` replaces the one that the settings describe."""
         self.settings = settings
         self.bus = bus or Bus()
         self.stops = StopGroup()
         self._opening = threading.RLock()
         self._store: Store | None = None
-        self._client: Client | None = None
+        self._client = client
 
     def __enter__(self) -> Service:
         return self
@@ -92,7 +94,7 @@ class Service:
         with self._opening:
             if self._client is None:
                 from pipeline.liverc.client import Client, ClientSettings
-                from pipeline.liverc.politeness import StoreState
+                from pipeline.liverc.shared_state import StoreState
 
                 self._client = Client(
                     ClientSettings(
@@ -108,6 +110,10 @@ class Service:
     def stop(self, message: str = "the program was asked to stop") -> None:
         """Ask every run under way in this process to end as interrupted."""
         self.stops.stop_all(message)
+
+    def running_here(self) -> int:
+        """How many runs and fetches of this process are under way."""
+        return len(self.stops)
 
     def close(self) -> None:
         with self._opening:
@@ -316,6 +322,40 @@ class Service:
         from pipeline import leases
 
         return leases.list_locks(self.store)
+
+    # ------------------------------------------------------------------ pictures for people
+
+    def snapshot(self, *, text: str = "", limit: int = 500, after_log_id: int = 0, log_limit: int = 2_000) -> Snapshot:
+        """Everything at one moment; `text` filters events by name, slug/id or state. Short, but it reads: not for a UI loop."""
+        from pipeline import looking
+
+        return looking.take_snapshot(
+            self.store, text=text, limit=limit, after_log_id=after_log_id, log_limit=log_limit
+        )
+
+    def races(self, event_id: int) -> tuple[RaceLine, ...]:
+        """The races that are served of an event (the database's id), in order of completion."""
+        from pipeline import looking
+
+        return looking.races(self.store, event_id)
+
+    def results(self, race_id: int) -> tuple[ResultLine, ...]:
+        """The results of one served race, by position."""
+        from pipeline import looking
+
+        return looking.results(self.store, race_id)
+
+    def laps(self, result_id: int) -> tuple[LapLine, ...]:
+        """The laps of one served result."""
+        from pipeline import looking
+
+        return looking.laps(self.store, result_id)
+
+    def run_log(self, run_id: int, limit: int = 1_000) -> tuple[LogLine, ...]:
+        """The newest lines of one run's log, oldest first."""
+        from pipeline import looking
+
+        return looking.run_log(self.store, run_id, limit=limit)
 
     def status(self) -> Status:
         """How everything stands: totals, runs under way, failures, locks, open warnings."""

@@ -58,6 +58,10 @@ class StopGroup:
         with self._lock:
             self._signals.discard(signal)
 
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._signals)
+
     def stop_all(self, message: str) -> None:
         """Ask every run to end as interrupted, and every run that joins later too."""
         with self._lock:
