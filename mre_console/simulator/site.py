@@ -83,7 +83,7 @@ class SimulatedSite:
         """What a confused server says with status 200: the whole frame around an apology."""
         with self._lock:
             frame = self._next_frame()
-        return _page(Content("LiveRC", pages_frame.EVENT, _APOLOGY), frame)
+        return _page(Content("Error :: LiveRC", pages_frame.EVENT, _APOLOGY), frame)
 
     def change_markup(self, change: MarkupChange | None) -> None:
         """From now on pass every page through `change(page_type, body)`; None serves the known markup again."""

@@ -44,7 +44,7 @@ def failure(day: RaceDay, races: tuple[Race, ...]) -> Kind | None:
     if any(race.page is Page.GONE for race in races):
         return Kind.NOT_FOUND
     if any(race.page is Page.SHELL for race in races):
-        return Kind.PAGE_UNRECOGNISED
+        return Kind.FIELD_MISSING  # the frame of a race page, without the table that is one
     if any(race.script is not Script.FULL and any(e.laps_ms for e in race.entrants) for race in races):
         return Kind.LAPS_MISSING
     return None

@@ -196,7 +196,7 @@ def test_a_broken_race_fails_its_event_until_it_is_whole_again(site: SimulatedSi
     assert (site.answer(*address), site.failure(event_id)) == (None, Kind.NOT_FOUND)
     site.break_race(event_id, race.race_id, page=Page.SHELL)
     assert b"<table" not in body(site, address)
-    assert site.failure(event_id) is Kind.PAGE_UNRECOGNISED
+    assert site.failure(event_id) is Kind.FIELD_MISSING
     site.break_race(event_id, race.race_id, script=Script.EMPTY)
     assert site.failure(event_id) is Kind.LAPS_MISSING
     site.break_race(event_id, race.race_id)
