@@ -79,7 +79,7 @@ def _loaded(folder: Path, package: str, *names: str) -> list[str]:
 
 
 def test_loading_the_whole_pipeline_loads_no_user_interface() -> None:
-    assert _loaded(ROOT, "pipeline", "textual", "screens", "mre_console", "typer", "rich") == []
+    assert _loaded(ROOT, "pipeline", "textual", "screens", "mre_console", "typer") == []
 
 
 def test_loading_every_screen_does_not_load_the_program() -> None:

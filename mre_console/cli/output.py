@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 BROKEN_PIPE_EXIT_CODE = 141  # what a shell reports of a program whose reader went away
 LOG_NAME = "mre.log"
+LISTED = 10  # how many findings of a list a failure shows; with --json all of them are there
 _HEADINGS = {"INTERNAL": "internal error", "INTERRUPTED": "stopped"}
 _SAID_ELSEWHERE = ("kind", "retryable", "remedy")  # details that are shown apart from the list of facts
 
@@ -153,9 +154,19 @@ def envelope_text(envelope: Any) -> str:
     heading = _HEADINGS.get(kind) or ("refused" if envelope.stage == "state" else f"{envelope.stage} failed")
     lines = [f"{heading} ({kind}): {one_line(envelope.message)}"]
     facts = {key: value for key, value in envelope.details.items() if key not in _SAID_ELSEWHERE}
-    lines += [f"  {key.replace('_', ' ')}: {one_line(str(value))}" for key, value in facts.items()]
+    for key, value in facts.items():
+        lines += _fact_lines(key.replace("_", " "), value)
     lines.append(f"  what to do: {envelope.details['remedy']}")
     return "\n".join(lines)
+
+
+def _fact_lines(name: str, value: object) -> list[str]:
+    """One line for a plain fact, a line each for the first of many findings."""
+    if not isinstance(value, list | tuple):
+        return [f"  {name}: {one_line(str(value))}"]
+    shown = [item.get("message", item) if isinstance(item, dict) else item for item in value[:LISTED]]
+    more = [f"    … and {len(value) - LISTED} more"] if len(value) > LISTED else []
+    return [f"  {name}:", *(f"    - {one_line(str(item))}" for item in shown), *more]
 
 
 @contextlib.contextmanager

@@ -291,6 +291,17 @@ def test_every_command_of_the_table_is_there_and_has_help(name: str, capsys: pyt
     assert capsys.readouterr().out.startswith(f"Usage: mre {name}")
 
 
+def test_a_list_of_findings_is_shown_line_by_line_and_cut(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    violations = [{"rule": "laps-missing", "message": f"Race {number} has none"} for number in range(12)]
+    install(raising(PipelineError(Kind.LAPS_MISSING, "No laps.", violations=violations, pending=["0002"])))
+    assert frame.run(["act"]) == 5
+    text = capsys.readouterr().err
+    assert "    - Race 9 has none\n    … and 2 more\n" in text
+    assert "Race 10" not in text
+    assert "  pending:\n    - 0002\n" in text
+    assert "{" not in text
+
+
 # ---------------------------------------------------------------- output
 
 
