@@ -1,1 +1,1 @@
-"""The database and the page archive: everything that knows a table or a file layout, and the triggers that guard both."""
+"""The database and the page archive: all that knows a table or a file layout, and the triggers that guard the data."""

@@ -3,8 +3,9 @@
     bodies/<first digit>/<sha256>.z    a page's bytes, compressed, named by what they are
     runs/<run key>                     the sha256 of that run's manifest, which is a body too
 
-A file appears whole or not at all (written beside its place, synced, renamed), and is checked against its name when it is
-read. Bodies are written by a thread while the next page is fetched; a manifest exists only when all its bodies are safe.
+A file appears whole or not at all (written beside its place, synced, renamed), and is checked against its name when it
+is read. Bodies are written by a thread while the next page is fetched; a manifest exists only when all its bodies are
+safe.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import Any
 import peewee
 
 from pipeline.errors import Kind, StateError, StoreError
-from pipeline.store.translate import translate
+from pipeline.store.translate import sqlite3, translate
 from pipeline.store.urls import Target, parse_url
 
 # SQLite keeps a moment as whole milliseconds internally; rounding undoes what julianday's double adds.
@@ -31,7 +31,7 @@ WAL_LIMIT_BYTES = 64 * 1024 * 1024
 
 def sqlite_version() -> tuple[int, int, int]:
     """The SQLite that is linked here: pysqlite3's where there is a wheel, otherwise the standard library's."""
-    major, minor, patch = peewee.sqlite3.sqlite_version_info
+    major, minor, patch = sqlite3.sqlite_version_info
     return major, minor, patch
 
 
@@ -68,7 +68,7 @@ class _Sqlite(peewee.SqliteDatabase):
                 if mode != wanted:
                     (mode,) = conn.execute(f"PRAGMA journal_mode = {wanted}").fetchone()
                 break
-            except peewee.sqlite3.OperationalError as error:
+            except sqlite3.OperationalError as error:
                 code = getattr(error, "sqlite_errorcode", 0) & 0xFF
                 if code == 8:  # SQLITE_READONLY: readers may still read it as it is
                     return
@@ -79,7 +79,7 @@ class _Sqlite(peewee.SqliteDatabase):
         if wanted == "delete" and mode == "wal":
             version = ".".join(map(str, sqlite_version()))
             raise peewee.OperationalError(
-                f"the file is in WAL mode and in use, and SQLite {version} has the WAL-reset bug; close the other programs"
+                f"the file is in use in WAL mode, and SQLite {version} has the WAL-reset bug; close the other programs"
             )
 
 
@@ -88,7 +88,7 @@ class _Postgresql(peewee.PostgresqlDatabase):
 
     def __init__(self, target: Target, *, busy_timeout_s: float) -> None:
         self._busy_timeout_ms = round(busy_timeout_s * 1000)
-        defaults = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "mre"}
+        defaults: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "mre"}
         super().__init__(
             target.conninfo,
             prefer_psycopg3=True,
@@ -217,7 +217,8 @@ class Store:
     @contextmanager
     def _savepoint(self) -> Iterator[None]:
         if self.engine == "sqlite" and not self.db.connection().in_transaction:
-            # Without this the rest of a transaction that SQLite ended by itself would be committed statement by statement.
+            # Without this, what follows after SQLite ended the transaction by itself would be committed statement by
+            # statement.
             raise StoreError(Kind.DB_ERROR, "The transaction was already rolled back after an earlier error")
         name = f"part_{self._open.depth}"
         self.db.execute_sql(f"SAVEPOINT {name}")
@@ -238,7 +239,7 @@ class Store:
         try:
             self.db.execute_sql(begin)
         except peewee.PeeweeException:
-            # A server that restarted leaves a dead connection behind. Nothing was sent in this transaction yet: reconnect.
+            # A server that restarted leaves a dead connection behind. Nothing was sent in this transaction: reconnect.
             if not self._connection_is_lost():
                 raise
             self._drop_connection()

@@ -146,7 +146,7 @@ def record_listing(store: Store, listing: records.EventsListing) -> ListingCount
 def update_event_facts(store: Store, event_id: int, page: records.EventPage) -> None:
     """Keep what the event page says of the event and its track; a fact that the page lacks keeps its old value."""
     with store.write():
-        # The track before the event, as everywhere: two writers that lock them in opposite order would wait for each other.
+        # The track before the event, as everywhere: writers that lock them in opposite order would wait for each other.
         track = Event.select(Event.track).where(Event.id == event_id)
         renamed = Track.name.is_null() | (Track.name != page.track_name)
         store.change(Track.update(name=page.track_name).where(Track.id.in_(track), renamed))

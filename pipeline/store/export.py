@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Context, Decimal
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -12,11 +12,13 @@ from pipeline import records
 from pipeline.errors import Kind, StateError
 from pipeline.store.database import Store
 
+_HEADER = "source, source_event_id, track_slug, event_name, start_date, end_date, entries, drivers, has_entry_list"
 _RACE = "source_race_id, class_name, race_label, round, race_number, race_order, completed_at_local, length_seconds"
-_RESULT = """position, source_driver_id, driver_name, car_number, qualifying_position, laps_completed, total_time_ms, behind,
-    fast_lap_ms, fast_lap_number, avg_lap_ms, avg_top_5_ms, avg_top_10_ms, avg_top_15_ms, top_2_consecutive_ms,
+_RESULT = """position, source_driver_id, driver_name, car_number, qualifying_position, laps_completed, total_time_ms,
+    behind, fast_lap_ms, fast_lap_number, avg_lap_ms, avg_top_5_ms, avg_top_10_ms, avg_top_15_ms, top_2_consecutive_ms,
     top_3_consecutive_ms, std_deviation_ms, consistency_milli, grid_position"""
 _first = itemgetter(0)
+_EXACT = Context(prec=40)  # not the thread's, which anybody may have changed
 
 
 def load_event(store: Store, event_id: int, run_id: int | None = None) -> records.Event:
@@ -27,22 +29,19 @@ def load_event(store: Store, event_id: int, run_id: int | None = None) -> record
     """
     with store.read():
         run = _sealed_run(store, event_id, run_id)
-        ((*header, has_entry_list),) = store.sql(
-            "SELECT source, source_event_id, track_slug, event_name, start_date, end_date, entries, drivers, has_entry_list "
-            "FROM event_header WHERE run_id = ?",
-            run,
-        )
+        ((*header, has_entry_list),) = store.sql(f"SELECT {_HEADER} FROM event_header WHERE run_id = ?", run)
         laps = _laps(store, run)
         results = _results(store, run, laps)
         races = store.sql(f"SELECT id, {_RACE} FROM race WHERE run_id = ? ORDER BY id", run)
         entries = store.sql(
             "SELECT class_name, number, driver_name, transponder FROM entry WHERE run_id = ? ORDER BY row_number", run
         )
-    return records.Event(
+    values: Any = (
         *header,
-        races=tuple(records.Race(*race, results=results.get(race_id, ())) for race_id, *race in races),
-        entry_list=tuple(records.Entry(*entry) for entry in entries) if has_entry_list else None,
+        tuple(_race(race, results.get(race_id, ())) for race_id, *race in races),
+        tuple(records.Entry(*entry) for entry in entries) if has_entry_list else None,
     )
+    return records.Event(*values)
 
 
 def _sealed_run(store: Store, event_id: int, run_id: int | None) -> int:
@@ -83,7 +82,13 @@ def _results(
     return {race_id: tuple(_result(group, laps)) for race_id, group in groupby(rows, _first)}
 
 
+def _race(facts: list[Any], results: tuple[records.Result, ...]) -> records.Race:
+    values: Any = (*facts, results)
+    return records.Race(*values)
+
+
 def _result(rows: Iterator[tuple[Any, ...]], laps: dict[int, tuple[records.Lap, ...]]) -> Iterator[records.Result]:
     for _, result_id, *facts, consistency_milli, grid_position in rows:
-        consistency = None if consistency_milli is None else Decimal(consistency_milli).scaleb(-3)
-        yield records.Result(*facts, consistency, grid_position, laps.get(result_id, ()))
+        consistency = None if consistency_milli is None else Decimal(consistency_milli).scaleb(-3, _EXACT)
+        values: Any = (*facts, consistency, grid_position, laps.get(result_id, ()))
+        yield records.Result(*values)

@@ -1,7 +1,7 @@
-"""The lease rows: one per event, with a token that only grows. SQL only; who may take or clear one is decided elsewhere.
+"""The lease rows: one per event, with a token that only grows. SQL only; who may clear one is decided elsewhere.
 
-A `Fence` is what a holder carries. Every write of a run begins with `lock_fence` in its own transaction, so a holder that
-was stopped, cleared and woken again can change nothing.
+A `Fence` is what a holder carries. Every write of a run begins with `lock_fence` in its own transaction, so a holder
+that was stopped, cleared and woken again can change nothing.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def acquire(store: Store, event_id: int, run_id: int, holder_json: str, ttl_ms: 
 
 
 def touch(store: Store, fence: Fence, ttl_ms: int, progress: str | None = None) -> bool:
-    """Heartbeat: push the expiry out by `ttl_ms` from now; `progress` None keeps the line shown. False: the lease is lost."""
+    """Heartbeat: the lease expires `ttl_ms` from now; `progress` None keeps the line shown. False: it is lost."""
     now = store.now_ms()
     values: dict[Any, Any] = {Lease.heartbeat_at: now, Lease.expires_at: now + ttl_ms}
     if progress is not None:
@@ -99,7 +99,7 @@ def lock_fence(store: Store, fence: Fence) -> None:
 
     Raises StateError LEASE_LOST where the lease has another token or holder.
     """
-    # An UPDATE, not a SELECT: both engines then hold the row until the commit, so nobody can clear the lease in between.
+    # An UPDATE, not a SELECT: both engines then hold the row until the commit; nobody can clear the lease in between.
     if not store.change(Lease.update(token=Lease.token).where(*_held_by(fence))):
         raise StateError(
             Kind.LEASE_LOST,

@@ -1,8 +1,8 @@
 """The numbered migrations: what is applied, what is pending, and the upgrade.
 
-Files live in `migration_files/`; playhouse's runner applies them. What it does not notice is added here: a file that was
-edited after it had been applied (its sha256 is stored), a database made by a newer version, a database that is somebody
-else's, and two processes that upgrade at once.
+Files live in `migration_files/`; playhouse's runner applies them. What it does not notice is added here: a file that
+was edited after it had been applied (its sha256 is stored), a database made by a newer version, a database that is
+somebody else's, and two processes that upgrade at once.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ def ensure_current(store: Store, *, migrate: bool, directory: Path = DIRECTORY) 
     if not info.is_new:
         raise StoreError(
             Kind.DB_SCHEMA,
-            f"The database {store.url_shown} is older than this program; run `mre db upgrade` (pending: {', '.join(info.pending)})",
+            f"The database {store.url_shown} is older than this program; run `mre db upgrade` "
+            f"(pending: {', '.join(info.pending)})",
             pending=list(info.pending),
         )
     if not migrate or store.target.read_only:
@@ -184,7 +185,7 @@ def _run(step: Any, *arguments: Any) -> list[str]:
 
 
 def _sha256(directory: Path, name: str) -> str:
-    """Of the migration `0001_….py` and of every file beside it that carries its number, e.g. `guards_0001_sqlite.py`."""
+    """Of the migration `0001_….py` and of every file beside it with its number, e.g. `guards_0001_sqlite.py`."""
     number = name.partition("_")[0]
     digest = hashlib.sha256()
     for path in sorted(directory.glob("*.py")):

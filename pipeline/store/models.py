@@ -1,4 +1,4 @@
-"""The tables. Field names are those of the canonical document; every `*_at` is UTC milliseconds from the database's clock.
+"""The tables. Field names are the canonical document's; every `*_at` is UTC milliseconds from the database's clock.
 
 Models are not bound to a database: a `Store` executes their queries, so that several databases can be open in one
 process (the live one, a sandbox, an emptied one). Tables, triggers and views are made by the numbered migrations, which
@@ -72,7 +72,7 @@ class Event(Table):
 
 
 class Run(Table):
-    """One attempt or action on an event's data. Rows of race/result/lap/entry belong to a run; a sealed run is immutable."""
+    """One attempt or action on an event's data. Races, results, laps belong to a run; sealed, it is immutable."""
 
     id = AutoField()
     event = ForeignKeyField(Event, backref="runs", on_delete="RESTRICT")

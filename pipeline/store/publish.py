@@ -1,14 +1,14 @@
 """Publishing: the only writer of races, results, laps and entries.
 
-One transaction of the caller: fence → `insert_rows` → `seal` → `serve` → COMMIT. Rows go in by `executemany` on SQLite and
-by COPY on PostgreSQL, with ids that are known beforehand: the time spent here is time the write lock is held.
+One transaction of the caller: fence → `insert_rows` → `seal` → `serve` → COMMIT. Rows go in by `executemany` on SQLite
+and by COPY on PostgreSQL, with ids that are known beforehand: the time spent here is time the write lock is held.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from msgspec import Struct
@@ -21,16 +21,19 @@ from pipeline.store.models import Event, Run
 
 LAP_GUARD = "lap_insert"  # SQLite's per-row guard on laps, see migration_files/guards_0001_sqlite
 
-_HEADER = ("run_id", "source", "source_event_id", "track_slug", "event_name", "start_date", "end_date", "entries", "drivers",
-           "has_entry_list")  # fmt: skip
+_HEADER = ("run_id", "source", "source_event_id", "track_slug", "event_name", "start_date", "end_date", "entries",
+           "drivers", "has_entry_list")  # fmt: skip
 _RACE = ("id", "run_id", "source_race_id", "class_name", "race_label", "round", "race_number", "race_order",
          "completed_at_local", "length_seconds")  # fmt: skip
-_RESULT = ("id", "race_id", "row_number", "position", "source_driver_id", "driver_name", "car_number", "qualifying_position",
-           "laps_completed", "total_time_ms", "behind", "fast_lap_ms", "fast_lap_number", "avg_lap_ms", "avg_top_5_ms",
+_RESULT = ("id", "race_id", "row_number", "position", "source_driver_id", "driver_name", "car_number",
+           "qualifying_position", "laps_completed", "total_time_ms", "behind", "fast_lap_ms", "fast_lap_number",
+           "avg_lap_ms", "avg_top_5_ms",
            "avg_top_10_ms", "avg_top_15_ms", "top_2_consecutive_ms", "top_3_consecutive_ms", "std_deviation_ms",
            "consistency_milli", "grid_position")  # fmt: skip
 _LAP = ("result_id", "lap_number", "lap_time_ms", "elapsed_ms", "position", "pace")
 _ENTRY = ("run_id", "row_number", "class_name", "number", "driver_name", "transponder")
+
+_EXACT = Context(prec=40)  # not the thread's, which anybody may have changed
 
 
 class Manifest(Struct, frozen=True):
@@ -52,7 +55,11 @@ def insert_rows(store: Store, run_id: int, event: records.Event) -> Manifest:
         races = list(zip(_new_ids(store, "race", len(event.races)), event.races, strict=True))
         rows = [(race_id, number, result) for race_id, race in races for number, result in enumerate(race.results, 1)]
         results = list(zip(_new_ids(store, "result", len(rows)), rows, strict=True))
-        laps = [(result_id, *astuple(lap)) for result_id, (_, _, result) in results for lap in result.laps]
+        laps = [
+            (result_id, lap.lap_number, lap.lap_time_ms, lap.elapsed_ms, lap.position, lap.pace)
+            for result_id, (_, _, result) in results
+            for lap in result.laps
+        ]
         entries = [(run_id, number, *astuple(entry)) for number, entry in enumerate(event.entry_list or (), 1)]
         _insert(store, "event_header", _HEADER, [_header_row(run_id, event)])
         _insert(store, "race", _RACE, [(race_id, run_id, *astuple(race)[:-1]) for race_id, race in races])
@@ -64,7 +71,7 @@ def insert_rows(store: Store, run_id: int, event: records.Event) -> Manifest:
 
 
 def seal(store: Store, run_id: int, manifest: Manifest, document_sha256: str, parser_build: str | None) -> None:
-    """Declare a run's rows complete and final. The database compares them with the manifest and refuses what differs."""
+    """Declare a run's rows complete and final. The database compares them with the manifest, which must agree."""
     sealed = store.change(
         Run.update(
             sealed=True,
@@ -148,8 +155,8 @@ def _unfit_values_refused() -> Iterator[None]:
 
 
 def _header_row(run_id: int, event: records.Event) -> tuple[Any, ...]:
-    return (run_id, event.source, event.source_event_id, event.track_slug, event.event_name, event.start_date, event.end_date,
-            event.entries, event.drivers, event.entry_list is not None)  # fmt: skip
+    *facts, _, entry_list = astuple(event)
+    return (run_id, *facts, entry_list is not None)
 
 
 def _result_row(result_id: int, race_id: int, number: int, result: records.Result) -> tuple[Any, ...]:
@@ -160,7 +167,7 @@ def _result_row(result_id: int, race_id: int, number: int, result: records.Resul
 def _thousandths(percent: Decimal | None) -> int | None:
     if percent is None:
         return None
-    scaled = percent.scaleb(3)
+    scaled = percent.scaleb(3, _EXACT)
     if scaled != int(scaled):
         raise StoreError(Kind.DB_REFUSED, f"A consistency of {percent} has more than three decimals")
     return int(scaled)

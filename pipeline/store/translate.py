@@ -7,10 +7,14 @@ with the right kind and a sentence comes out; nobody outside the store ever sees
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import peewee
 
 from pipeline.errors import Kind, StoreError
+
+# pysqlite3 where there is a wheel, otherwise the standard library's: whichever peewee took. Not in its stubs.
+sqlite3: Any = peewee.__dict__["sqlite3"]
 
 # SQLite's primary result codes (https://www.sqlite.org/rescode.html); pysqlite3 and sqlite3 both carry them as numbers.
 SQLITE_KINDS: dict[int, Kind] = {
@@ -67,7 +71,8 @@ def translate(error: BaseException, *, url: str = "", secret: str = "") -> Store
     original: BaseException = getattr(error, "orig", error)
     if not isinstance(error, peewee.PeeweeException) and not _is_driver_error(original):
         return None
-    said = " ".join(str(original).split())
+    # PostgreSQL adds where in which function; a person needs the sentence.
+    said = " ".join(str(getattr(getattr(original, "diag", None), "message_primary", None) or original).split())
     if secret:
         said = said.replace(secret, "***")
     kind = _kind(original, said)
@@ -80,7 +85,7 @@ def translate(error: BaseException, *, url: str = "", secret: str = "") -> Store
 def _is_driver_error(error: BaseException) -> bool:
     """Errors raised while rows are fetched, or by COPY, do not pass through peewee's wrapper."""
     return type(error).__module__.partition(".")[0] in ("sqlite3", "pysqlite3", "psycopg") or isinstance(
-        error, peewee.sqlite3.Error
+        error, sqlite3.Error
     )
 
 

@@ -1,1 +1,1 @@
-"""Numbered migrations. A file that was released is never edited: add the next number instead (its checksum is stored)."""
+"""Numbered migrations. A file that was released is never edited (its checksum is stored): add the next number."""

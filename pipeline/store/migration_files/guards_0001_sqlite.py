@@ -1,12 +1,12 @@
 """The guards of migration 0001 for SQLite: what no writer may do, whoever issues the statement.
 
-Triggers fire for any connection, also one without our pragmas. REPLACE deletes rows without firing DELETE triggers there,
-so every key has a BEFORE INSERT guard, and keys never change (UPDATE OR REPLACE would push another row out).
+Triggers fire for any connection, also one without our pragmas. REPLACE deletes rows without firing DELETE triggers
+there, so every key has a BEFORE INSERT guard, and keys never change (UPDATE OR REPLACE would push another row out).
 
-Laps are the exception that was measured (36,000 rows, milliseconds for the insert alone): no guard 27, a guard that looks
-up the lap's run 53, a guard that compares with a range of open results 47, the first guard dropped and created again
-inside the publishing transaction 27. The last was taken: every committed state has the guard, so only the publisher,
-within its own uncommitted transaction, ever inserts without it.
+Laps are the exception that was measured (36,000 rows, milliseconds for the insert alone): no guard 27, a guard that
+looks up the lap's run 53, a guard that compares with a range of open results 47, the first guard dropped and created
+again inside the publishing transaction 27. The last was taken: every committed state has the guard, so only the
+publisher, within its own uncommitted transaction, ever inserts without it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ _EVENT = (
     _refuse(
         "event_insert",
         "INSERT ON event",
-        "NEW.state <> 'idle' OR NEW.ingest_depth <> 'none' OR NEW.current_run_id IS NOT NULL OR NEW.last_ingested_at IS NOT NULL",
+        """NEW.state <> 'idle' OR NEW.ingest_depth <> 'none'
+           OR NEW.current_run_id IS NOT NULL OR NEW.last_ingested_at IS NOT NULL""",
         "an event starts idle and serves nothing",
     ),
     _refuse(
@@ -182,6 +183,13 @@ def _row_guards(table: str) -> tuple[str, ...]:
     )
 
 
+_LAPS_FIRST = _refuse(
+    "result_has_laps",
+    "DELETE ON result",
+    "EXISTS (SELECT 1 FROM lap WHERE result_id = OLD.id)",
+    "a result leaves after its laps",
+)
+
 _LEDGERS = (
     _refuse(
         "lease_token",
@@ -224,6 +232,7 @@ GUARDS = (
     *_EVENT,
     *_RUN,
     *(guard for table in _SEALED for guard in _row_guards(table)),
+    _LAPS_FIRST,
     *_LEDGERS,
     *_PURGE,
     *_REPLACE,
