@@ -99,7 +99,7 @@ class Turnstile:
                 wait_s = self._state.reserve_slot(self._domain, math.ceil(delay_s * 1000)) / 1000
             else:
                 wait_s = silence_s
-            errand.wait(wait_s, "the next turn at the site")
+            errand.wait(wait_s, "its next turn (others wait too, or the site asked for silence)")
             if self._clock.now() >= self._paused_until:  # else the site asked for silence while this request waited
                 return
 
