@@ -81,7 +81,7 @@ PRESETS: dict[str, EventSpec] = {
         preset="mains",
         classes=(
             ClassSpec(
-                "1/8 Nitro Buggy", 13, 7, lap_ms=27_000, qualifier_seconds=180, main_seconds=240, main_size=5, bump=2,
+                "1/8 Nitro Buggy", 11, 6, lap_ms=27_000, qualifier_seconds=180, main_seconds=240, main_size=5, bump=2,
                 skip_lap_1=True,
             ),
             ClassSpec(
