@@ -40,8 +40,7 @@ def run(day: RaceDay) -> tuple[Race, ...]:
         drafts += meeting.heats(Round("Practice Round 1", "P1"))
     for number in range(1, day.spec.qualifier_rounds + 1):
         drafts += meeting.heats(Round(f"Qualifier Round {number}", f"Q{number}"))
-    if day.spec.mains:
-        drafts += meeting.mains(Round("Main Events", "M1"))
+    drafts += meeting.mains(Round("Main Events", "M1"))
     return _fail(_schedule(day, drafts, meeting.rng), day.spec.failure)
 
 

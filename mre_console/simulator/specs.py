@@ -52,7 +52,6 @@ class EventSpec(Struct, frozen=True):
     classes: tuple[ClassSpec, ...]
     qualifier_rounds: int = 2
     practice_round: bool = False
-    mains: bool = True
     days: int = 1
     entry_list: EntryList = EntryList.LINKED
     headings: bool = True  # the race list is divided into rounds
@@ -192,7 +191,7 @@ def race_count(spec: EventSpec) -> int:
     if spec.failure is Failure.NO_RACES:
         return 0
     heats = sum(groups(c.drivers, c.heat_size) for c in spec.classes)
-    mains = sum(main_count(c) * (3 if c.triple else 1) for c in spec.classes) if spec.mains else 0
+    mains = sum(main_count(c) * (3 if c.triple else 1) for c in spec.classes)
     return heats * (spec.qualifier_rounds + spec.practice_round) + mains
 
 
