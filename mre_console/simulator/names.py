@@ -34,11 +34,11 @@ ODD_NAMES = (
     ("MEL O'HARROW", "O'HARROW, MEL"),
     ("JO-ANN PRITCHE-VALE", "PRITCHE-VALE, JO-ANN"),
     ("B.J. MCTARN", "MCTARN, B.J."),
-    ("EMIL CERROW JR.", "CERROW JR., EMIL"),
-    ("OTTO CERROW SR.", "CERROW SR., OTTO"),
-    ("KESTREL 5 HATCHARD", "5 HATCHARD, KESTREL"),
-    ("BOB WALDEGRAVE 3RD", "WALDEGRAVE 3RD, BOB"),
-    ("BOBTECHNIK", "BOBTECHNIK"),
+    ("TOBIN FELLGATE JR.", "FELLGATE JR., TOBIN"),
+    ("OTTO FELLGATE SR.", "FELLGATE SR., OTTO"),
+    ("KESTREL 5 MARLOWE", "5 MARLOWE, KESTREL"),
+    ("RODERICK WALDEGRAVE 3RD", "WALDEGRAVE 3RD, RODERICK"),
+    ("GRAVELTRONIC", "GRAVELTRONIC"),
     ("JOSÉ ÑANDÚ-ÖRTEGA", "ÑANDÚ-ÖRTEGA, JOSÉ"),
     ("ИВАН ЛУГОВОЙ", "ЛУГОВОЙ, ИВАН"),
     ("山砂 陸", "陸, 山砂"),
@@ -53,15 +53,15 @@ ODD_NAMES = (
 )
 # event names as typed: with quotes, ampersands, stray spaces
 ODD_EVENT_NAMES = (
-    "Round 3 Series 2 ",
+    "Evening League Night Four ",
     'The "Big One" & Friends',
     "Ollie's  Winter R&D Cup",
-    "Club Day",
-    "Club Day",
-    "T",
+    "Open Day",
+    "Open Day",
+    "X",
 )
 ODD_TRACK_NAMES = (
-    ("GSandstone  GS Hobby", "gsandstone"),
+    ("Sandstone  SH Models", "shmodels"),
     ('The Dust Den "Off-Road"', "dustden"),
     ("Berm & Barrel RC", "bermandbarrel"),
     ("Гравийная трасса", "graviy"),
@@ -69,7 +69,7 @@ ODD_TRACK_NAMES = (
     ("Circuito Ñandú «Sur»", "nandusur"),
     ("Copper Gulch RC Raceway", "coppergulch"),
     ("Copper Gulch RC Raceway", "coppergulch2"),
-    ("417 Gravel Place", "417gravelplace"),
+    ("902 Gravel Works", "902gravelworks"),
     ("Fast and Loose Toys", "FastandLooseToys"),
     ("Track", "dmcc"),
 )
