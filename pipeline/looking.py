@@ -98,23 +98,19 @@ def _totals(store: Store) -> Totals:
 
 def _event_line(row: overview.Row) -> EventLine:
     event_id, slug, source_event_id, *facts, error, finished_at = row
-    state = facts[2]
-    failure = msgspec.json.decode(error, type=Envelope) if error and state == "failed" else None
-    failed_at = finished_at if failure is not None else None
-    return EventLine(event_id, f"{slug}/{source_event_id}", *facts, failure=failure, failed_at=failed_at)
+    failed = facts[2] == "failed" and error is not None
+    ending = (msgspec.json.decode(error, type=Envelope), finished_at) if failed else (None, None)
+    return EventLine(event_id, f"{slug}/{source_event_id}", *(*facts, *ending))
 
 
 def _live(store: Store) -> tuple[LiveRun, ...]:
-    return tuple(
-        LiveRun(
-            run_id,
-            event_id,
-            f"{slug}/{source_event_id}",
-            *facts,
-            stage_ms=msgspec.json.decode(stage_ms, type=dict[str, int]),
-        )
-        for run_id, event_id, slug, source_event_id, *facts, stage_ms in overview.live_runs(store)
-    )
+    return tuple(_live_run(row) for row in overview.live_runs(store))
+
+
+def _live_run(row: overview.Row) -> LiveRun:
+    run_id, event_id, slug, source_event_id, *facts, stage_ms = row
+    facts.append(msgspec.json.decode(stage_ms, type=dict[str, int]))
+    return LiveRun(run_id, event_id, f"{slug}/{source_event_id}", *facts)
 
 
 def _log_lines(rows: list[overview.Row]) -> tuple[LogLine, ...]:

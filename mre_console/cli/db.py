@@ -17,7 +17,7 @@ JSON = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 @app.command()
 def upgrade(ctx: typer.Context) -> None:
     """Create the database or bring its schema up to date; safe to run twice, or from two places at once."""
-    from pipeline.service import upgrade_database
+    from pipeline.administration import upgrade_database
 
     settings = settings_of(ctx)
     applied = upgrade_database(settings.db)
@@ -29,7 +29,7 @@ def upgrade(ctx: typer.Context) -> None:
 @app.command()
 def info(ctx: typer.Context, as_json: JSON = False) -> None:
     """Engine, schema version and how many rows of each kind there are. Changes nothing."""
-    from pipeline.service import database_info
+    from pipeline.administration import database_info
 
     facts = database_info(settings_of(ctx).db)
     if as_json:

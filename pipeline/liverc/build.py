@@ -1,26 +1,31 @@
-"""Which readers these are: a short hash over the contracts and the code that applies them.
-
-Stored with every run and fixture result, so that a person can tell which build published what, and go back before it.
-"""
+"""Which readers read: a short hash over contracts and reader code, stored with every run and fixture result."""
 
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
-from importlib.resources import files
+from functools import cache
+from importlib import resources
 
-READER_MODULES = ("contract", "converters", "extract", "lapscript", "markup", "readers", "urls")
-HASH_DIGITS = 12
+_READER_CODE = (
+    "contract.py",
+    "converters.py",
+    "extract.py",
+    "lapscript.py",
+    "literals.py",
+    "markup.py",
+    "readers.py",
+    "urls.py",
+)
 
 
-@lru_cache(maxsize=1)
+@cache
 def parser_build() -> str:
-    """The hash of this program's readers; equal for equal files, whatever machine or Python runs them."""
-    package = files("pipeline.liverc")
-    sources = [package / f"{name}.py" for name in READER_MODULES]
-    contracts = sorted((package / "contracts").iterdir(), key=lambda file: file.name)
+    """12 hexadecimal digits that change with any contract or any line of the reader code, and with nothing else."""
+    room = resources.files("pipeline.liverc")
+    contracts = sorted(file.name for file in room.joinpath("contracts").iterdir() if file.name.endswith(".toml"))
     digest = hashlib.sha256()
-    for file in (*sources, *(file for file in contracts if file.name.endswith(".toml"))):
-        content = file.read_bytes().replace(b"\r\n", b"\n")
-        digest.update(f"{file.name} {len(content)}\n".encode() + content)
-    return digest.hexdigest()[:HASH_DIGITS]
+    for name in (*_READER_CODE, *(f"contracts/{contract}" for contract in contracts)):
+        content = room.joinpath(*name.split("/")).read_bytes()
+        digest.update(f"{name} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()[:12]

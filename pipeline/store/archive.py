@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from pipeline.errors import Kind, StoreError
 
-COMPRESSION = 1  # pages are mostly white space: level 1 gives a tenth of the size in a third of level 6's time
+COMPRESSION = 1  # 19 % of the size of real pages, in half the time of level 6, which gives 16 %
 WAITING_BODIES = 16  # at most so many pages wait in memory for the disk
 MANIFEST_FORMAT = 1
 

@@ -79,7 +79,9 @@ def exported(service: Service, name: str) -> bytes:
 
 def rows(service: Service) -> tuple[int, ...]:
     with service.store.read():
-        return tuple(int(service.store.sql(f"SELECT COUNT(*) FROM {t}")[0][0]) for t in ("race", "result", "lap", "entry"))
+        return tuple(
+            int(service.store.sql(f"SELECT COUNT(*) FROM {t}")[0][0]) for t in ("race", "result", "lap", "entry")
+        )
 
 
 def a_race(site: SimulatedSite, name: str) -> str:
@@ -89,9 +91,13 @@ def a_race(site: SimulatedSite, name: str) -> str:
 def correct(site: SimulatedSite, name: str) -> None:
     """Change one lap at the source."""
     event_id = name.partition("/")[2]
-    race, result = next((race, r) for race in site.document(event_id).races for r in race.results if r.laps and r.source_driver_id)
+    race, result = next(
+        (race, r) for race in site.document(event_id).races for r in race.results if r.laps and r.source_driver_id
+    )
     lap = result.laps[-1]
-    site.correct_lap(event_id, race.source_race_id, result.source_driver_id or "", lap.lap_number, lap.lap_time_ms + 777)
+    site.correct_lap(
+        event_id, race.source_race_id, result.source_driver_id or "", lap.lap_number, lap.lap_time_ms + 777
+    )
 
 
 def test_a_published_event_is_what_the_site_says(service: Service, site: SimulatedSite, name: str) -> None:
@@ -110,7 +116,8 @@ def test_the_same_pages_again_change_no_row(service: Service, name: str) -> None
     first = service.ingest(name)
     before, served = rows(service), service.event(name)
     second = service.ingest(name)
-    assert second.outcome == "unchanged" and second.run_id != first.run_id
+    assert second.outcome == "unchanged"
+    assert second.run_id != first.run_id
     assert rows(service) == before
     row = service.event(name)
     assert (row.current_run_id, row.last_ingested_at) == (first.run_id, served.last_ingested_at)
@@ -122,7 +129,8 @@ def test_a_correction_at_the_source_is_published_as_a_new_run(service: Service, 
     first = service.ingest(name)
     correct(site, name)
     second = service.ingest(name)
-    assert second.outcome == "published" and second.run_id != first.run_id
+    assert second.outcome == "published"
+    assert second.run_id != first.run_id
     assert exported(service, name) == truth(site, name)
 
 
@@ -147,13 +155,25 @@ FAILURES: list[tuple[Fault, Stage, Kind, int]] = [
     (Fault("error_page", "race_result"), Stage.PARSE, Kind.PAGE_UNRECOGNISED, 4),
     (Fault("error_page", "event"), Stage.PARSE, Kind.PAGE_UNRECOGNISED, 4),
     (Fault("binary", "race_result"), Stage.PARSE, Kind.PAGE_UNRECOGNISED, 4),
-    (Fault("changed_markup", "race_result", find="racerLaps", replace="lapData"), Stage.NORMALISE, Kind.LAPS_MISSING, 5),
-    (Fault("changed_markup", "race_result", find="<th>Driver</th>", replace="<th>Who</th>"), Stage.PARSE, Kind.FIELD_MISSING, 4),
+    (
+        Fault("changed_markup", "race_result", find="racerLaps", replace="lapData"),
+        Stage.NORMALISE,
+        Kind.LAPS_MISSING,
+        5,
+    ),
+    (
+        Fault("changed_markup", "race_result", find="<th>Driver</th>", replace="<th>Who</th>"),
+        Stage.PARSE,
+        Kind.FIELD_MISSING,
+        4,
+    ),
     (Fault("empty_shell", "event"), Stage.NORMALISE, Kind.NO_RACES, 5),
 ]
 
 
-@pytest.mark.parametrize("fault, stage, kind, exit_code", FAILURES, ids=[f"{f.kind}-{f.match}-{k}" for f, _, k, _ in FAILURES])
+@pytest.mark.parametrize(
+    ("fault", "stage", "kind", "exit_code"), FAILURES, ids=[f"{f.kind}-{f.match}-{k}" for f, _, k, _ in FAILURES]
+)
 def test_a_failure_is_named_and_changes_nothing_served(
     service: Service, server: SimulatorServer, site: SimulatedSite, name: str,
     fault: Fault, stage: Stage, kind: Kind, exit_code: int,
@@ -167,14 +187,18 @@ def test_a_failure_is_named_and_changes_nothing_served(
         service.ingest(name)
     error = caught.value
     assert (error.stage, error.kind, error.rule.exit_code) == (stage, kind, exit_code)
-    assert error.rule.remedy and "<" not in error.message.replace("</html>", "")
+    assert error.rule.remedy
+    assert "<" not in error.message.replace("</html>", "")
     row = service.event(name)
     assert (row.state, row.ingest_depth, row.current_run_id) == ("failed", "laps_full", served.current_run_id)
     assert (row.last_ingested_at, row.last_checked_at) == (served.last_ingested_at, served.last_checked_at)
-    assert rows(service) == before and exported(service, name) == data
+    assert rows(service) == before
+    assert exported(service, name) == data
     assert not service.locks()
     run = service.runs(name)[0]
-    assert run.outcome == "failed" and run.id == error.details["run_id"] and str(kind) in (run.error or "")
+    assert run.outcome == "failed"
+    assert run.id == error.details["run_id"]
+    assert str(kind) in (run.error or "")
     assert any(line.name == "ingestion_failed" and line.severity == "error" for line in service.log(run_id=run.id))
     server.faults.clear()
     renew_client(service, server)
@@ -215,7 +239,8 @@ def test_a_dry_run_writes_nothing(service: Service, site: SimulatedSite, name: s
     assert (report.outcome, report.run_id, report.document_sha256) == (
         "would_publish", None, document.sha256(site.document(name.partition("/")[2])),
     )  # fmt: skip
-    assert not service.events() and not service.runs()
+    assert not service.events()
+    assert not service.runs()
 
 
 def test_debug_keeps_pages_and_what_was_read(service: Service, site: SimulatedSite, name: str, tmp_path: Path) -> None:
@@ -262,7 +287,8 @@ def test_a_second_run_is_refused_while_the_first_holds_the_lease(
     assert (caught.value.kind, caught.value.rule.exit_code) == (Kind.LOCK_HELD, 7)
     assert caught.value.details["verdict"] == "ALIVE"
     (lock,) = service.locks()
-    assert lock.event == name and not lock.expired
+    assert lock.event == name
+    assert not lock.expired
     hold.go_on.set()
     worker.join(30)
     assert outcomes[0].outcome == "published"
@@ -283,7 +309,8 @@ def test_stopping_the_program_ends_the_run_as_interrupted(
     assert not worker.is_alive()
     assert (outcomes[0].kind, outcomes[0].rule.exit_code) == (Kind.INTERRUPTED, 130)
     assert service.runs(name)[0].outcome == "interrupted"
-    assert service.event(name).state == "failed" and not service.locks()
+    assert service.event(name).state == "failed"
+    assert not service.locks()
 
 
 class Zombie:
@@ -325,7 +352,8 @@ def test_a_cleared_holder_that_wakes_beside_a_newer_run_changes_nothing(
 ) -> None:
     zombie = Zombie(service, site, name)
     assert zombie.wake().kind is Kind.LEASE_LOST
-    assert service.event(name).state == "running" and exported(service, name) == zombie.before
+    assert service.event(name).state == "running"
+    assert exported(service, name) == zombie.before
     assert zombie.finish_newer().outcome == "published"
     assert exported(service, name) == truth(site, name)
     assert [run.outcome for run in service.runs(name)] == ["published", "cleared", "published"]
@@ -339,9 +367,11 @@ def test_a_cleared_holder_that_wakes_after_a_newer_run_changes_nothing(
     lines = len(service.log(event=name))
     assert zombie.wake().kind is Kind.LEASE_LOST
     assert exported(service, name) == truth(site, name)
-    assert service.event(name).state == "complete" and len(service.log(event=name)) == lines
+    assert service.event(name).state == "complete"
+    assert len(service.log(event=name)) == lines
     warnings = [line for line in service.log(event=name) if line.entry_kind == "warning"]
-    assert [line.name for line in warnings] == ["lock_cleared"] and "the holder hangs" in warnings[0].message
+    assert [line.name for line in warnings] == ["lock_cleared"]
+    assert "the holder hangs" in warnings[0].message
 
 
 def test_control_without_the_fence_the_zombie_publishes(
@@ -369,5 +399,7 @@ def test_reports_reach_subscribers(service: Service, name: str) -> None:
     service.bus.subscribe(heard.append)
     service.ingest(name)
     names = [report.name for report in heard]
-    assert names[0] == "ingestion_start" and names[-1] == "ingestion_finish"
-    assert "race_page_fetched" in names and "progress" in names
+    assert names[0] == "ingestion_start"
+    assert names[-1] == "ingestion_finish"
+    assert "race_page_fetched" in names
+    assert "progress" in names
