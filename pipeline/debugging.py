@@ -1,4 +1,4 @@
-"""What `--debug` keeps beside a run: every page as served and what the readers made of it, to be looked at with any editor."""
+"""What `--debug` keeps beside a run: every page as served and what the readers made of it, for any editor to open."""
 
 from __future__ import annotations
 

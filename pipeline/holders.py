@@ -1,7 +1,7 @@
 """Who holds a lease: the facts a process leaves about itself, and what can be said of it from here.
 
-A heartbeat's age is only a hint. On the same machine and the same boot, the process id together with its start time says
-for sure whether the holder still exists; of another machine nothing is claimed.
+A heartbeat's age is only a hint. On the same machine and the same boot, the process id together with its start time
+says for sure whether the holder still exists; of another machine nothing is claimed.
 """
 
 from __future__ import annotations

@@ -24,10 +24,10 @@ from pipeline.liverc.readers import read_page
 from pipeline.observe import Bus, Report, progress_report
 from pipeline.runs import Run
 from pipeline.stopping import StopGroup, StopSignal
-from pipeline.violations import Violation, require_valid
 from pipeline.store import events as event_rows
 from pipeline.store.archive import PageArchive, PageEntry
 from pipeline.store.database import Store
+from pipeline.violations import Violation, require_valid
 
 RUN_DEADLINE_S = 30 * 60.0
 
@@ -111,7 +111,7 @@ def _reason(error: BaseException, signal: StopSignal) -> PipelineError:
 
 
 def _manifest_of_failure(place: Workplace, run: Run, collector: Collector) -> str | None:
-    """The pages of a run that failed are kept too: they are what a person looks at. A full disk must not hide why it failed."""
+    """The pages of a failed run are kept too: a person wants to look at them. A full disk must not hide why it failed."""
     try:
         return place.archive.write_manifest(run.archive_key, collector.entries)
     except PipelineError as error:

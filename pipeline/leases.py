@@ -1,4 +1,4 @@
-"""Per-event leases: kept alive from a thread of their own, reported when they expire, cleared only by a person, with a warning.
+"""Per-event leases: kept alive from a thread of their own, reported when they expire, cleared by a person with a warning.
 
 A lease that expired is never taken: it is shown with what is known of its holder, and somebody decides. The holder for
 its part stops as soon as it learns that the lease is not its own any more, or can no longer be sure that it is.
@@ -119,7 +119,7 @@ def list_locks(store: Store) -> tuple[LockView, ...]:
 
 
 def clear(store: Store, event_id: int, *, reason: str, who: str) -> LockView:
-    """Take the lease away from its holder: raise the token, end the run as `cleared`, write the warning; one transaction.
+    """Take the lease from its holder: raise the token, end the run as `cleared`, write the warning; one transaction.
 
     Raises:
         StateError: USAGE, nobody holds the lease, or no reason was given. StoreError.
@@ -138,7 +138,10 @@ def clear(store: Store, event_id: int, *, reason: str, who: str) -> LockView:
         )
         run_rows.finish_run(store, row.run_id, "cleared", error=encode_envelope(cause.envelope()))
         run_rows.transition(store, event_id, "failed")
-        warning = f"lock of {lock.event} (run {row.run_id}) cleared by {who}: {reason}; holder was {lock.verdict}: {lock.evidence}"
+        warning = (
+            f"lock of {lock.event} (run {row.run_id}) cleared by {who}: {reason}; "
+            f"holder was {lock.verdict}: {lock.evidence}"
+        )
         facts = {"reason": reason, "who": who, "token": row.token, "verdict": lock.verdict, "evidence": lock.evidence}
         journal.append(
             store,

@@ -1,6 +1,6 @@
 """The state machine and the run record: one attempt from `begin` to its outcome.
 
-Everything that a run writes is fenced by the token of the lease it took at the beginning: where another run (or a person)
+Everything that a run writes is fenced by the token of the lease it took at the beginning: where another run or a person
 took that over, zero rows change and the run stops with LEASE_LOST. A run's log is buffered and written with its
 progress, so that a run costs a few small transactions and one publish.
 """
@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 import msgspec
+
 from pipeline import leases
 from pipeline.errors import Envelope, Kind, PipelineError, StateError, StoreError, encode_envelope
 from pipeline.holders import encode_holder, this_holder
@@ -108,7 +109,7 @@ class Run:
         self.flush_if_due()
 
     def learn(self, page: EventPage) -> None:
-        """Keep what the event page says of the event as a whole, fenced: the console shows a name even if the run fails."""
+        """Keep what the event page says of the whole event, fenced: a console shows its name even if the run fails."""
         with self.store.write():
             lease_rows.lock_fence(self.store, self.fence)
             event_rows.update_event_facts(self.store, self.event.id, page)

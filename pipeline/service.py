@@ -1,7 +1,7 @@
 """The front door: what command line, console, API and scheduler call. One function per thing a person can ask for.
 
-A `Service` owns the open database, the page archive, the connector's client and the bus of reports; each opens when it is
-first needed. Every function raises `PipelineError` and nothing else, and may be called from any thread.
+A `Service` owns the open database, the page archive, the connector's client and the bus of reports; each opens when it
+is first needed. Every function raises `PipelineError` and nothing else, and may be called from any thread.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from pipeline.stopping import StopGroup
 if TYPE_CHECKING:
     from pipeline.ingest import IngestReport, Options
     from pipeline.leases import LockView
+    from pipeline.liverc.client import Client
     from pipeline.looking import Status
     from pipeline.snapshot import LapLine, LogLine, RaceLine, ResultLine, Snapshot
-    from pipeline.liverc.client import Client
     from pipeline.store.archive import PageArchive
     from pipeline.store.database import Store
     from pipeline.store.events import EventRow
@@ -167,8 +167,8 @@ class Service:
     ) -> Iterator[TrackIngestion]:
         """Ingest a track's events that began on or after `since` (ISO date) and are not served yet, newest first.
 
-        Resumable: what was published before is passed over, so the same call goes on where the last one ended. A failing
-        event does not stop the others; a stop of the program does.
+        Resumable: what was published before is passed over, so the same call goes on where the last one ended. An event
+        that fails does not stop the others; a stop of the program does.
         """
         rows = self.refresh_track(slug)
         due = [row for row in rows if (row.start_date or "") >= since and row.ingest_depth == "none"]
@@ -326,12 +326,10 @@ class Service:
     # ------------------------------------------------------------------ pictures for people
 
     def snapshot(self, *, text: str = "", limit: int = 500, after_log_id: int = 0, log_limit: int = 2_000) -> Snapshot:
-        """Everything at one moment; `text` filters events by name, slug/id or state. Short, but it reads: not for a UI loop."""
+        """Everything at one moment; `text` filters events by name, slug/id or state. It reads: not for a UI loop."""
         from pipeline import looking
 
-        return looking.take_snapshot(
-            self.store, text=text, limit=limit, after_log_id=after_log_id, log_limit=log_limit
-        )
+        return looking.take_snapshot(self.store, text=text, limit=limit, after_log_id=after_log_id, log_limit=log_limit)
 
     def races(self, event_id: int) -> tuple[RaceLine, ...]:
         """The races that are served of an event (the database's id), in order of completion."""

@@ -1,7 +1,7 @@
 """How a run is asked to stop, and why.
 
-One `StopSignal` per run: the first reason wins, the event wakes every wait, and `check()` between pages turns it into the
-error that ends the run. A `StopGroup` stops all runs of a process at once (Ctrl-C, SIGTERM, quitting the console).
+One `StopSignal` per run: the first reason wins, the event wakes every wait, and `check()` between pages turns it into
+the error that ends the run. A `StopGroup` stops all runs of a process at once (Ctrl-C, SIGTERM, quitting the console).
 """
 
 from __future__ import annotations

@@ -55,7 +55,10 @@ def show(ctx: typer.Context, event: Annotated[str, typer.Argument(metavar="EVENT
     print_text(f"  state {row.state}; depth {row.ingest_depth}; {served(row)}")
     print_text(f"  last ingested {shown_time(row.last_ingested_at)}, last checked {shown_time(row.last_checked_at)}")
     print_table(
-        [(r.id, r.kind, r.outcome or "running", shown_time(r.started_at), r.race_count, r.lap_count, r.trigger) for r in runs],
+        [
+            (r.id, r.kind, r.outcome or "running", shown_time(r.started_at), r.race_count, r.lap_count, r.trigger)
+            for r in runs
+        ],
         ("run", "kind", "outcome", "started", "races", "laps", "asked by"),
         empty="no run yet",
     )  # fmt: skip

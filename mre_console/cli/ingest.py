@@ -38,7 +38,7 @@ def command(
 ) -> int:
     """Fetch events with all their races and publish each as a whole, or not at all.
 
-    Running it again is always safe. Several events are ingested one after the other; a failing one does not stop the rest.
+    Running it again is always safe. Several events are ingested one after the other; one that fails does not stop them.
     """
     if bool(events) == bool(track):
         raise StateError(
@@ -111,7 +111,8 @@ def _sentence(report: IngestReport) -> str:
         f", {report.warnings} warnings (mre log --run {report.run_id})" if report.warnings and report.run_id else ""
     )
     return (
-        f"{run}{report.outcome} {report.event} {one_line(report.event_name)!r}: {report.races} races, {report.results} results, "
+        f"{run}{report.outcome} {report.event} {one_line(report.event_name)!r}: "
+        f"{report.races} races, {report.results} results, "
         f"{report.laps} laps in {report.seconds:.1f} s{warned}; document {report.document_sha256[:12]}"
     )
 

@@ -31,7 +31,8 @@ def command(
             print_json(line)
         else:
             print_text(
-                f"{shown_time(line.at)}  {line.severity:<7}  run {line.run_id or '-'}  {line.name}: {one_line(line.message)}"
+                f"{shown_time(line.at)}  {line.severity:<7}  run {line.run_id or '-'}  "
+                f"{line.name}: {one_line(line.message)}"
             )
     if not shown:
         narrate("nothing logged yet")

@@ -27,7 +27,8 @@ def command(
     for lock in status.locks:
         expired = "EXPIRED, " if lock.expired else ""
         print_text(
-            f"running: {lock.event} run {lock.run_id}, {lock.progress or 'begins'}; {expired}holder {lock.verdict}: {lock.evidence}"
+            f"running: {lock.event} run {lock.run_id}, {lock.progress or 'begins'}; "
+            f"{expired}holder {lock.verdict}: {lock.evidence}"
         )
     for line in status.failed:
         print_text(f"failed: {line.event} since {shown_time(line.failed_at)}")

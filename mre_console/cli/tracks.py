@@ -54,7 +54,8 @@ def follow(ctx: typer.Context, track: SLUG) -> None:
     with open_service(ctx, fetches=True) as service:
         row = service.follow(track)
     narrate(
-        f"following {row.slug} ({row.name or 'name not known yet'}); read its events with `mre events refresh {row.slug}`"
+        f"following {row.slug} ({row.name or 'name not known yet'}); "
+        f"read its events with `mre events refresh {row.slug}`"
     )
 
 

@@ -14,7 +14,8 @@ Row = tuple[Any, ...]
 _MATCHES = """
     FROM event
     JOIN track ON track.id = event.track_id
-    WHERE (LOWER(COALESCE(event.event_name, '')) LIKE ? ESCAPE '!' OR LOWER(track.slug || '/' || event.source_event_id) LIKE ? ESCAPE '!'
+    WHERE (LOWER(COALESCE(event.event_name, '')) LIKE ? ESCAPE '!'
+        OR LOWER(track.slug || '/' || event.source_event_id) LIKE ? ESCAPE '!'
         OR event.state LIKE ? ESCAPE '!')
 """  # fmt: skip
 
@@ -29,7 +30,8 @@ def events_by_state(store: Store) -> dict[str, int]:
 def served_totals(store: Store) -> tuple[int, int, int, int]:
     """Events that serve a run, and the races, results and laps they serve, from the manifests."""
     ((events, races, results, laps),) = store.sql(
-        """SELECT COUNT(*), COALESCE(SUM(run.race_count), 0), COALESCE(SUM(run.result_count), 0), COALESCE(SUM(run.lap_count), 0)
+        """SELECT COUNT(*), COALESCE(SUM(run.race_count), 0), COALESCE(SUM(run.result_count), 0),
+                  COALESCE(SUM(run.lap_count), 0)
            FROM event JOIN run ON run.id = event.current_run_id"""
     )
     return int(events), int(races), int(results), int(laps)
@@ -62,8 +64,8 @@ def event_lines(store: Store, *, text: str, limit: int) -> tuple[list[Row], int]
 
 
 def live_runs(store: Store) -> list[Row]:
-    """Runs that hold a lease, oldest first: run id, event id, slug, source_event_id, name, trigger, stage, pages done and
-    total, milliseconds since the start, stage times (JSON)."""
+    """Runs that hold a lease, oldest first: run id, event id, slug, source_event_id, name, trigger, stage, pages done
+    and total, milliseconds since the start, stage times (JSON)."""
     return store.sql(
         f"""
         SELECT run.id, event.id, track.slug, event.source_event_id, event.event_name, run."trigger", run.stage,
@@ -100,17 +102,18 @@ def log_of_run(store: Store, run_id: int, *, limit: int) -> list[Row]:
 def open_warnings(store: Store, *, limit: int) -> list[Row]:
     """As `log_after`: warnings that nobody has acknowledged, newest first."""
     return store.sql(
-        f"{_LOG} WHERE journal.entry_kind = 'warning' AND journal.acknowledged_at IS NULL ORDER BY journal.id DESC LIMIT ?",
+        f"{_LOG} WHERE journal.entry_kind = 'warning' AND journal.acknowledged_at IS NULL "
+        "ORDER BY journal.id DESC LIMIT ?",
         limit,
     )
 
 
 def served_races(store: Store, event_id: int) -> list[Row]:
-    """id, source id, order, class, label, round, number, completed, length, results, laps, winner; newest completed last."""
+    """As `snapshot.RaceLine`, in order of completion."""
     return store.sql(
         """
-        SELECT race.id, race.source_race_id, race.race_order, race.class_name, race.race_label, race.round, race.race_number,
-               race.completed_at_local, race.length_seconds, COUNT(result.id), COALESCE(SUM(result.laps_completed), 0),
+        SELECT race.id, race.source_race_id, race.race_order, race.class_name, race.race_label, race.round,
+               race.race_number, race.completed_at_local, race.length_seconds, COUNT(result.id), COALESCE(SUM(result.laps_completed), 0),
                MIN(CASE WHEN result.row_number = 1 THEN result.driver_name END)
         FROM served_race race
         LEFT JOIN result ON result.race_id = race.id
@@ -127,8 +130,8 @@ def results_of(store: Store, race_id: int) -> list[Row]:
     """Rows of one race in document order, as `snapshot.ResultLine`."""
     return store.sql(
         """
-        SELECT id, position, driver_name, car_number, qualifying_position, laps_completed, total_time_ms, behind, fast_lap_ms,
-               fast_lap_number, avg_lap_ms, consistency_milli, grid_position
+        SELECT id, position, driver_name, car_number, qualifying_position, laps_completed, total_time_ms, behind,
+               fast_lap_ms, fast_lap_number, avg_lap_ms, consistency_milli, grid_position
         FROM served_result WHERE race_id = ? ORDER BY row_number
         """,
         race_id,
@@ -138,7 +141,8 @@ def results_of(store: Store, race_id: int) -> list[Row]:
 def laps_of(store: Store, result_id: int) -> list[Row]:
     """Laps of one result, as `snapshot.LapLine`."""
     return store.sql(
-        "SELECT lap_number, lap_time_ms, elapsed_ms, position, pace FROM served_lap WHERE result_id = ? ORDER BY lap_number",
+        "SELECT lap_number, lap_time_ms, elapsed_ms, position, pace FROM served_lap WHERE result_id = ? "
+        "ORDER BY lap_number",
         result_id,
     )
 
