@@ -157,7 +157,7 @@ TABLE: dict[Kind, Rule] = {
         False,
         5,
         422,
-        "The event has no races (yet), or the site does not know the id; check the URL or try again after the race day.",
+        "The event has no races (yet), or the site does not know the id; check the URL, or try again after race day.",
     ),
     Kind.LAPS_MISSING: Rule(
         _N, True, 5, 422, "The results name laps that the page does not hold yet; try again when the race is scored."
@@ -260,7 +260,7 @@ def encode_envelope(envelope: Envelope) -> str:
 
 
 class PipelineError(Exception):
-    """A failure with a kind. `details` holds JSON-ready facts; `stage` is given where it is not the kind's usual one."""
+    """A failure with a kind. `details` holds JSON-ready facts; `stage` is given where it is not the kind's own."""
 
     def __init__(self, kind: Kind, message: str, *, stage: Stage | None = None, **details: Any) -> None:
         super().__init__(message)

@@ -111,7 +111,7 @@ def _reason(error: BaseException, signal: StopSignal) -> PipelineError:
 
 
 def _manifest_of_failure(place: Workplace, run: Run, collector: Collector) -> str | None:
-    """The pages of a failed run are kept too: a person wants to look at them. A full disk must not hide why it failed."""
+    """The pages of a failed run are kept too: somebody will look at them. A full disk must not hide why it failed."""
     try:
         return place.archive.write_manifest(run.archive_key, collector.entries)
     except PipelineError as error:

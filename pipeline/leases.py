@@ -1,4 +1,4 @@
-"""Per-event leases: kept alive from a thread of their own, reported when they expire, cleared by a person with a warning.
+"""Per-event leases: kept alive from a thread of their own, reported when they expire, cleared only by a person.
 
 A lease that expired is never taken: it is shown with what is known of its holder, and somebody decides. The holder for
 its part stops as soon as it learns that the lease is not its own any more, or can no longer be sure that it is.

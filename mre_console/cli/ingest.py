@@ -107,9 +107,8 @@ def _tell(attempts: Iterator[Attempt], progress: Progress, *, as_json: bool) -> 
 
 def _sentence(report: IngestReport) -> str:
     run = f"run {report.run_id}: " if report.run_id is not None else ""
-    warned = (
-        f", {report.warnings} warnings (mre log --run {report.run_id})" if report.warnings and report.run_id else ""
-    )
+    warnings = "1 warning" if report.warnings == 1 else f"{report.warnings} warnings"
+    warned = f", {warnings} (mre log --run {report.run_id})" if report.warnings and report.run_id else ""
     return (
         f"{run}{report.outcome} {report.event} {one_line(report.event_name)!r}: "
         f"{report.races} races, {report.results} results, "

@@ -1,4 +1,4 @@
-"""How a command gets its `Service`: settings merged, the contact asked for once, runs ended cleanly by Ctrl-C and SIGTERM."""
+"""How a command gets its `Service`: settings merged, the contact asked for once, runs ended cleanly by Ctrl-C."""
 
 from __future__ import annotations
 

@@ -113,7 +113,8 @@ def served_races(store: Store, event_id: int) -> list[Row]:
     return store.sql(
         """
         SELECT race.id, race.source_race_id, race.race_order, race.class_name, race.race_label, race.round,
-               race.race_number, race.completed_at_local, race.length_seconds, COUNT(result.id), COALESCE(SUM(result.laps_completed), 0),
+               race.race_number, race.completed_at_local, race.length_seconds,
+               COUNT(result.id), COALESCE(SUM(result.laps_completed), 0),
                MIN(CASE WHEN result.row_number = 1 THEN result.driver_name END)
         FROM served_race race
         LEFT JOIN result ON result.race_id = race.id
