@@ -163,11 +163,8 @@ def merge_alternatives(base: Mapping[str, Any], extra: Mapping[str, Any], where:
     merged = dict(base)
     for key, value in extra.items():
         place = f"{where}.{key}"
-        if key not in base:
-            if isinstance(value, list):
-                merged[key] = value  # e.g. the first `pattern` or `xpath` of a known field
-                continue
-            raise ContractError(f"{place} is not in the contract: only alternatives can be added")
+        if key not in base or key == "none":
+            raise ContractError(f"{place}: only alternatives to what the contract looks for can be added")
         if isinstance(value, Mapping) and isinstance(base[key], Mapping):
             merged[key] = merge_alternatives(base[key], value, place)
         elif isinstance(value, list) and isinstance(base[key], list):

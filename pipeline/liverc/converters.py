@@ -26,7 +26,11 @@ _LENGTH = re.compile(r"([0-9]{1,3}(?::[0-9]{2}){1,2})(?:\s*(?:Timed|Minutes?))?|
 _DATE = re.compile(r"([A-Z][a-z]{2,8})\.? ([0-9]{1,2}),? ([0-9]{4})")
 _CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))? ?([ap]m)", re.IGNORECASE)
 _SORT_TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2}:[0-9]{2})")
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")  # in no one's locale
+_MONTHS = (  # English whatever the locale
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
+)
+_ZERO_DATES = ("-0001", "0000-00-00")  # how a date that was never set is printed
 
 
 def text(value: str) -> str:
@@ -122,15 +126,15 @@ def length_seconds(value: str) -> int | None:
 
 def date(value: str) -> str | None:
     """`Nov 16, 2025` → `2025-11-16`."""
-    if value.lower() in _NOTHING:
+    if value.lower() in _NOTHING or value.endswith(_ZERO_DATES):
         return None
     match = _DATE.fullmatch(value)
     if not match:
         raise ValueError("not a date")
-    month = match[1].lower()
-    if month[:3] not in _MONTHS:
+    month = next((number for number, name in enumerate(_MONTHS, 1) if name.startswith(match[1].lower())), None)
+    if month is None:
         raise ValueError("not a month")
-    return datetime.date(int(match[3]), _MONTHS.index(month[:3]) + 1, int(match[2])).isoformat()
+    return datetime.date(int(match[3]), month, int(match[2])).isoformat()
 
 
 def date_range(value: str) -> tuple[str, str] | None:
@@ -159,7 +163,7 @@ def local_time(value: str) -> str | None:
 
 def sort_time(value: str) -> str | None:
     """A hidden `2025-11-16 08:30:00` → ISO; None for midnight, which stands for an unknown time."""
-    if not value:
+    if not value or value.startswith(_ZERO_DATES):
         return None
     match = _SORT_TIME.fullmatch(value)
     if not match:

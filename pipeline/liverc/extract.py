@@ -41,8 +41,8 @@ def extract(page: Page, contract: Contract) -> PageValues:
     """All values of a page. Raises `ParseError` with PAGE_UNRECOGNISED, FIELD_MISSING or FIELD_INVALID."""
     check_identity(page, contract)
     refuse_shortened(page)
+    parts = {part.name: _parts(part, page) for part in contract.parts}  # first: a missing table says more than a name
     fields = {field.name: _value(field, page.root, page.ref) for field in contract.fields}
-    parts = {part.name: _parts(part, page) for part in contract.parts}
     return PageValues(fields, parts)
 
 

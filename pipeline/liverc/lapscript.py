@@ -1,9 +1,9 @@
 """The lap script of a race page, read as the JavaScript literals it is made of. Nothing is ever executed.
 
 `racerLaps[ID] = {…}` blocks are read in page order. LiveRC's own dialect (single-quoted strings, trailing commas) takes
-the fast path: quotes are translated and a typed JSON decode reads each block. Any other spelling (a formatter's bare keys
-and double quotes, unquoted numbers, escapes, comments) takes the exact reader of JavaScript literals. Where the fast path
-accepts a script, both give the same.
+the fast path: quotes are translated and a typed JSON decode reads each block. Any other spelling (a formatter's bare
+keys and double quotes, unquoted numbers, escapes, comments) takes the exact reader of JavaScript literals. Where the
+fast path accepts a script, both give the same.
 """
 
 from __future__ import annotations
@@ -90,9 +90,9 @@ _decoder = msgspec.json.Decoder(RawRacer)
 def read_blocks_fast(script: bytes) -> Blocks | None:
     r"""The blocks of a script in LiveRC's own dialect; None for anything else, also for what is no readable script.
 
-    Sound because every string begins and ends with `'` on one line (other quotes and comments are declined), any escape
-    but `\'` is declined, an assignment counts only at the start of a line, each block is decoded by itself, so that one
-    cut short inside a string is no JSON, and a trailing comma is only dropped before a line break, which no string holds.
+    Sound because every string begins and ends with `'` on one line (other quotes and comments are declined), any
+    escape but `\'` is declined, an assignment counts only at the start of a line, each block is decoded by itself (one
+    cut short inside a string is no JSON), and a comma is only dropped before a line break, which no string holds.
     """
     if any(mark in script for mark in _UNUSUAL):
         return None

@@ -1,7 +1,7 @@
 """JavaScript literals, read as what they are: strings in any quotes with escapes, bare keys, numbers, comments, commas.
 
-A tokenizer over a script's text; nothing is executed, nothing but literals is understood. Scalars come back as text, since
-whoever asks knows what they should be and a float would lose digits. Time grows linearly with the text.
+A tokenizer over a script's text; nothing is executed, nothing but literals is understood. Scalars come back as text,
+since whoever asks knows what they should be and a float would lose digits. Time grows linearly with the text.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ TAG_LIMIT = 2_500  # bytes of one tag: the tree builder compares every attribute
 QUOTED_LIMIT = 20  # `>` inside attribute values: each may join two stretches of TAG_LIMIT to one tag
 
 _WINDOW_START = b'id="page-wrapper"'
-_WINDOW_ENDS = (b"<!-- /#page-wrapper -->", b'<div id="loading_overlay"')
+_WINDOW_ENDS = (b"<!-- /#page-wrapper -->", b'<div id="loading_overlay"', b"</body>", b"</html>")
 _TITLE = re.compile(rb"<title\b[^>]*>([^<]*)", re.IGNORECASE)
 _TAG_START = re.compile(rb"<[A-Za-z]")
 _QUOTED = re.compile(rb"=\s*(?:\"[^\">]*>|'[^'>]*>)")
@@ -67,7 +67,7 @@ def cut_page(body: bytes, ref: PageRef) -> Page:
         raise unrecognised(ref, "the page holds NUL bytes: it is not text")
     body = body.removeprefix(_BOM)
     title = _TITLE.search(body)
-    window, script = _cut(body)
+    window, script = _cut(body, ref)
     for part in (title[1] if title else b"", window, script or b""):
         _check_utf8(part, ref)
     _check_bounds(window, ref)
@@ -75,12 +75,16 @@ def cut_page(body: bytes, ref: PageRef) -> Page:
     return Page(ref, title_text, _tree(window, ref), script, any(mark in window for mark in _WIDGET))
 
 
-def _cut(body: bytes) -> tuple[bytes, bytes | None]:
+def _cut(body: bytes, ref: PageRef) -> tuple[bytes, bytes | None]:
     """(content window without the lap script, lap script)."""
     opening = body.find(_WINDOW_START)
     start = max(body.rfind(b"<", 0, opening), 0) if opening >= 0 else 0
     ends = (body.rfind(mark, start) for mark in _WINDOW_ENDS)
-    end = next((found for found in ends if found >= 0), len(body))
+    end = next((found for found in ends if found >= 0), None)
+    if end is None:
+        if opening >= 0:
+            raise unrecognised(ref, "it breaks off")
+        end = len(body)
     scripts = _find_scripts(body, start, end)
     if not scripts:
         return body[start:end], None

@@ -189,7 +189,7 @@ def _parse_query(url: str, slug: str, room: str, query: str) -> PageRef:
 
 
 def _parameters(url: str, query: str) -> dict[str, str]:
-    pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=None)
+    pairs = parse_qsl(query, keep_blank_values=True)
     if not any(name == "p" for name, _ in pairs):
         pairs = parse_qsl(unquote(query), keep_blank_values=True)  # `p%3Dview_event%26id%3D1`: encoded as a whole
     parameters: dict[str, str] = {}
