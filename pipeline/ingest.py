@@ -75,6 +75,7 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
     Raises:
         PipelineError: recorded with the run, whose id is in the details; what is served is unchanged then.
     """
+    place.client.require_contact()  # refused before there is an event or a run to show for it
     if options.dry_run:
         return _dry_run(place, slug, source_event_id, options)
     event = event_rows.add_event(place.store, slug, source_event_id)

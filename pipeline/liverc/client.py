@@ -158,7 +158,7 @@ class Client:
             page = parse_url(page)
         errand = Errand(page.url, page_type or str(page.page_type), self._clock, stop=stop, deadline=deadline)
         try:
-            self._require_contact()
+            self.require_contact()
             return self._follow(errand)
         except PipelineError as error:
             errand.describe(error)
@@ -166,7 +166,8 @@ class Client:
 
     # ---------------------------------------------------------------- from the first URL to the page
 
-    def _require_contact(self) -> None:
+    def require_contact(self) -> None:
+        """Refuse work that would end at the first fetch. Raises StateError CONTACT_MISSING for the real site."""
         if self._stand_in is None and not self._settings.contact:
             raise StateError(Kind.CONTACT_MISSING, "LiveRC is not asked for pages without a contact to write to.")
 

@@ -403,3 +403,11 @@ def test_reports_reach_subscribers(service: Service, name: str) -> None:
     assert names[-1] == "ingestion_finish"
     assert "race_page_fetched" in names
     assert "progress" in names
+
+
+def test_the_real_site_is_not_asked_without_a_contact(database_url: str, tmp_path: Path) -> None:
+    with Service(ServiceSettings(db_url=database_url, data=tmp_path)) as service:
+        with pytest.raises(PipelineError) as caught:
+            service.ingest("sometrack/1")
+        assert (caught.value.kind, caught.value.rule.exit_code) == (Kind.CONTACT_MISSING, 2)
+        assert not service.events()
