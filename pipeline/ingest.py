@@ -78,8 +78,9 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
     place.client.require_contact()  # refused before there is an event or a run to show for it
     if options.dry_run:
         return _dry_run(place, slug, source_event_id, options)
-    event = event_rows.add_event(place.store, slug, source_event_id)
-    run = Run.begin(place.store, place.bus, event, kind="ingest", trigger=options.trigger)
+    known = event_rows.add_event(place.store, slug, source_event_id)
+    run = Run.begin(place.store, place.bus, known, kind="ingest", trigger=options.trigger)
+    event = run.event
     place.stops.add(run.signal)
     folder = PageFolder(place.debug_root / f"run-{run.run_id}") if options.debug else None
     collector = Collector(place, run, run.signal, run.started + options.deadline_s, folder)
@@ -99,7 +100,7 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
         raise
     finally:
         place.stops.discard(run.signal)
-    return _report(judged, outcome, f"{event.track_slug}/{source_event_id}", run.run_id, run.started)
+    return _report(judged, outcome, run.name, run.run_id, run.started)
 
 
 def _reason(error: BaseException, signal: StopSignal) -> PipelineError:

@@ -81,8 +81,8 @@ class Run:
             token = lease_rows.acquire(store, event.id, run_id, holder, leases.TTL_MS)
             if token is None:
                 raise held(store, event)  # leaving rolls the run back
-            now = event_rows.get_event(store, event.id)
-            if now is not None and now.state == "failed":
+            event = event_rows.get_event(store, event.id) or event  # as it stands now that nobody else can change it
+            if event.state == "failed":
                 run_rows.transition(store, event.id, "idle")
             run_rows.transition(store, event.id, "running")
             run = cls(store, bus, event, lease_rows.Fence(event.id, run_id, token))
