@@ -7,7 +7,9 @@ is first needed. Every function raises `PipelineError` and nothing else, and may
 from __future__ import annotations
 
 import getpass
+import logging
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from pipeline.store.journal import JournalRow
     from pipeline.store.runs import RunRow
     from pipeline.store.tracks import CatalogueCounts, TrackRow
+
+
+logger = logging.getLogger("mre.pipeline")
 
 
 class ServiceSettings(Struct, frozen=True):
@@ -61,6 +66,7 @@ class Service:
         self.settings = settings
         self.bus = bus or Bus()
         self.stops = StopGroup()
+        self._workers: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         self._opening = threading.RLock()
         self._store: Store | None = None
         self._client = client
@@ -112,8 +118,8 @@ class Service:
         self.stops.stop_all(message)
 
     def running_here(self) -> int:
-        """How many runs and fetches of this process are under way."""
-        return len(self.stops)
+        """How many runs and fetches of this process are under way, or about to begin."""
+        return max(len(self.stops), sum(worker.is_alive() for worker in tuple(self._workers)))
 
     def close(self) -> None:
         with self._opening:
@@ -155,10 +161,16 @@ class Service:
                     outcome = self.ingest(event, options)
                 except PipelineError as error:
                     outcome = error
+                except Exception as error:  # a fault of the program must reach whoever waits, not only its thread
+                    logger.exception("ingestion of %s failed unexpectedly", event)
+                    outcome = PipelineError(
+                        Kind.INTERNAL, f"the program failed unexpectedly: {type(error).__name__}: {error}"[:300]
+                    )
             if done is not None:
                 done(outcome)
 
         thread = threading.Thread(target=work, name=f"ingest-{event.rsplit('/', 1)[-1]}", daemon=True)
+        self._workers.add(thread)
         thread.start()
         return thread
 
