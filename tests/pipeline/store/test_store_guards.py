@@ -1,8 +1,8 @@
 """What the database itself refuses, on both engines, whoever asks: a service, a script, a person at a prompt.
 
-Statements go through a connection of their own with the driver's defaults, so without our pragmas: no foreign keys and no
-recursive triggers on SQLite, where REPLACE then deletes without a DELETE trigger. After every refusal the whole database
-is compared with what it was before.
+Statements go through a connection of their own with the driver's defaults, so without our pragmas: no foreign keys and
+no recursive triggers on SQLite, where REPLACE then deletes without a DELETE trigger. After every refusal the whole
+database is compared with what it was before.
 """
 
 from __future__ import annotations
@@ -328,7 +328,7 @@ def test_a_wrong_manifest_does_not_seal(store: Store, stranger: Stranger, right:
     "damage",
     [
         "DELETE FROM lap WHERE lap_number = 2 AND result_id = (SELECT MAX(id) FROM result)",
-        "UPDATE lap SET lap_time_ms = lap_time_ms + 1 WHERE lap_number = 1 AND result_id = (SELECT MIN(id) FROM result)",
+        "UPDATE lap SET lap_time_ms = 1 WHERE lap_number = 1 AND result_id = (SELECT MIN(id) FROM result)",
         "DELETE FROM entry WHERE row_number = 1",
         "DELETE FROM event_header",
     ],
@@ -360,7 +360,8 @@ INTO_SEALED = {
                  VALUES ({race}, 99, 99, 'd', 0)""",
     "lap": "INSERT INTO lap (result_id, lap_number, lap_time_ms, elapsed_ms) VALUES ({result}, 99, 1, 1)",
     "entry": "INSERT INTO entry (run_id, row_number, class_name, number, driver_name) VALUES ({run}, 99, 'c', 1, 'd')",
-    "event_header": """INSERT INTO event_header (run_id, source, source_event_id, track_slug, event_name, has_entry_list)
+    "event_header": """INSERT INTO event_header
+                       (run_id, source, source_event_id, track_slug, event_name, has_entry_list)
                        VALUES ({run}, 's', '1', 't', 'e', FALSE)""",
 }
 IN_SEALED = {
@@ -479,9 +480,7 @@ REPLACES = [
 def test_replace_does_not_slip_past(store: Store, stranger: Stranger, statement: str) -> None:
     known = ids(store)
     begin(store, "7005")
-    stranger.run(
-        "INSERT INTO journal (at, entry_kind, severity, name, message) VALUES (1, 'log', 'info', 'n', 'm')"
-    )
+    stranger.run("INSERT INTO journal (at, entry_kind, severity, name, message) VALUES (1, 'log', 'info', 'n', 'm')")
     stranger.refuses(statement.format(**known))
 
 
@@ -536,7 +535,8 @@ def test_upserts_do_not_slip_past(store: Store, stranger: Stranger, statement: s
 # ---------------------------------------------------------------- the purge, the one door out
 
 PURGE = [
-    "DELETE FROM lap WHERE result_id IN (SELECT result.id FROM result JOIN race ON race.id = race_id WHERE run_id = {run})",
+    """DELETE FROM lap
+       WHERE result_id IN (SELECT result.id FROM result JOIN race ON race.id = race_id WHERE run_id = {run})""",
     "DELETE FROM result WHERE race_id IN (SELECT id FROM race WHERE run_id = {run})",
     "DELETE FROM race WHERE run_id = {run}",
     "DELETE FROM entry WHERE run_id = {run}",
@@ -633,9 +633,7 @@ def test_without_its_guard_each_side_door_is_open(store: Store, stranger: Strang
                            VALUES ({race}, {open_run}, 'x', 'c', 'l', 77)""",
         "run_seal": "UPDATE run SET sealed = TRUE, document_sha256 = 'x' WHERE id = {open_run}",
     }
-    stranger.run(
-        "INSERT INTO journal (at, entry_kind, severity, name, message) VALUES (1, 'log', 'info', 'n', 'm')"
-    )
+    stranger.run("INSERT INTO journal (at, entry_kind, severity, name, message) VALUES (1, 'log', 'info', 'n', 'm')")
     for guard, statement in doors.items():
         stranger.refuses(statement.format(**known))
         stranger.run(f"DROP TRIGGER {guard}")

@@ -1,0 +1,455 @@
+"""Opening databases, transactions, and what becomes of a database's errors."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import Kind, StateError, StoreError
+from pipeline.store import database, events, publish, runs, tracks
+from pipeline.store.database import Store, wal_is_safe
+from pipeline.store.translate import sqlite3, translate
+from pipeline.store.urls import parse_url
+from tests.conftest import NewDatabase
+from tests.support.generations import SLUG, begin, document, published
+
+only_sqlite = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+only_postgresql = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+
+
+def with_option(url: str, option: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{option}"
+
+
+def read_only(url: str) -> str:
+    if url.startswith("sqlite"):
+        return with_option(url, "mode=ro")
+    return with_option(url, "options=-c%20default_transaction_read_only%3Don")
+
+
+def kind_of(action: Callable[[], object]) -> tuple[Kind, str]:
+    with pytest.raises((StoreError, StateError)) as failure:
+        action()
+    return failure.value.kind, failure.value.message
+
+
+# ---------------------------------------------------------------- URLs
+
+
+@pytest.mark.parametrize(
+    ("url", "path", "options"),
+    [
+        ("/tmp/x.db", "/tmp/x.db", {}),
+        ("x.db", "x.db", {}),
+        ("/tmp/a b%20.db", "/tmp/a b%20.db", {}),
+        ("sqlite:////tmp/x.db?mode=ro", "/tmp/x.db", {"mode": "ro"}),
+        ("sqlite:///x.db", "x.db", {}),
+        ("sqlite:////tmp/a%20b.db?max_page_count=40", "/tmp/a b.db", {"max_page_count": "40"}),
+        ("file:/tmp/x.db?mode=rw&immutable=1", "/tmp/x.db", {"mode": "rw", "immutable": "1"}),
+    ],
+)
+def test_sqlite_urls(url: str, path: str, options: dict[str, str]) -> None:
+    target = parse_url(url)
+    assert (target.engine, target.path, target.options) == ("sqlite", Path(path), options)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://host/db", "sqlite://x.db", "", ":memory:", "sqlite:///:memory:", "sqlite:///x?mode=rx", "x.db?colour=red",
+     "x.db?max_page_count=many"],
+)  # fmt: skip
+def test_what_cannot_be_a_database(url: str) -> None:
+    kind, _ = kind_of(lambda: parse_url(url))
+    assert kind is Kind.USAGE
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://ann:s3cret@db.example/mre", "postgresql://ann:***@db.example/mre"),
+        ("postgres://ann@db.example:5433/mre", "postgresql://ann@db.example:5433/mre"),
+        ("postgresql://ann:s%403cret@/mre?host=/run/pg", "postgresql://ann:***@/mre?host=/run/pg"),
+        ("postgresql:///mre?user=ann&password=s3cret", "postgresql:///mre?user=ann&password=***"),
+    ],
+)
+def test_a_password_is_never_shown(url: str, shown: str) -> None:
+    target = parse_url(url)
+    assert (target.engine, target.shown) == ("postgresql", shown)
+    assert "3cret" not in target.shown
+
+
+def test_a_password_is_cut_out_of_what_the_driver_says() -> None:
+    import psycopg
+
+    said = translate(psycopg.OperationalError('connection with password "s3cret" failed'), secret="s3cret")
+    assert said is not None
+    assert "s3cret" not in said.message
+    assert said.kind is Kind.DB_UNREACHABLE
+
+
+# ---------------------------------------------------------------- opening
+
+
+def test_a_new_sqlite_file_gets_its_folder_and_tables(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "a b#?.db"
+    store = Store.open(f"sqlite:///{str(path).replace('?', '%3F').replace('#', '%23')}")
+    events.add_event(store, SLUG, "1")
+    store.close()
+    assert path.exists()
+
+
+def test_a_path_with_odd_characters(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path / "50% # ü.db"))
+    store.close()
+    assert (tmp_path / "50% # ü.db").exists()
+
+
+def test_settings_of_every_sqlite_connection(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path / "x.db"))
+
+    def settings() -> list[object]:
+        names = ("foreign_keys", "recursive_triggers", "synchronous", "journal_mode")
+        with store.connection_scope(), store.read():
+            return [store.sql(f"PRAGMA {name}")[0][0] for name in names]
+
+    with ThreadPoolExecutor(1) as other_thread:
+        assert other_thread.submit(settings).result() == settings() == [1, 1, 2, "wal"]
+
+
+@pytest.mark.parametrize(
+    ("version", "safe"),
+    [
+        ((3, 6, 23), False), ((3, 7, 0), False), ((3, 40, 1), False), ((3, 44, 5), False), ((3, 44, 6), True),
+        ((3, 45, 0), False), ((3, 50, 6), False), ((3, 50, 7), True), ((3, 51, 0), False), ((3, 51, 2), False),
+        ((3, 51, 3), True), ((3, 52, 0), True), ((3, 53, 4), True), ((4, 0, 0), True),
+    ],
+)  # fmt: skip
+def test_versions_with_the_wal_reset_bug(version: tuple[int, int, int], safe: bool) -> None:
+    assert wal_is_safe(version) is safe
+
+
+def test_a_sqlite_with_the_wal_reset_bug_does_not_use_wal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "x.db")
+    in_use = Store.open(path)  # in WAL mode
+    published(in_use)
+    monkeypatch.setattr(database, "sqlite_version", lambda: (3, 40, 1))
+    kind, _ = kind_of(lambda: Store.open(path, busy_timeout_s=0.05))
+    assert kind in (Kind.DB_BUSY, Kind.DB_ERROR)
+    in_use.close()
+    store = Store.open(path)
+    with store.read():
+        assert store.sql("PRAGMA journal_mode") == [("delete",)]
+    assert len(events.list_events(store)) == 1
+    store.close()
+
+
+def test_many_open_a_new_database_at_once(new_database: NewDatabase) -> None:
+    url = new_database(empty=True)
+    ready = threading.Barrier(6)
+
+    def open_and_use(number: int) -> int:
+        ready.wait()
+        store = Store.open(url)
+        with store.connection_scope():
+            return events.add_event(store, SLUG, str(number)).id
+
+    with ThreadPoolExecutor(6) as threads:
+        assert len(set(threads.map(open_and_use, range(6)))) == 6
+
+
+def test_a_read_only_database_can_be_read(store: Store, database_url: str) -> None:
+    published(store)
+    reader = Store.open(read_only(database_url))
+    assert [event.state for event in events.list_events(reader)] == ["complete"]
+    kind, message = kind_of(lambda: events.add_event(reader, SLUG, "7009"))
+    assert kind is Kind.DB_READONLY
+    assert "cannot be written" in message
+    reader.close()
+
+
+def test_a_read_only_empty_database_is_not_migrated(new_database: NewDatabase) -> None:
+    url = new_database(empty=True)
+    if url.startswith("sqlite"):
+        sqlite3.connect(url.removeprefix("sqlite:///")).executescript("PRAGMA user_version = 1").close()
+    kind, _ = kind_of(lambda: Store.open(read_only(url)))
+    assert kind is Kind.DB_SCHEMA
+
+
+def test_a_database_that_is_not_there(tmp_path: Path) -> None:
+    missing = tmp_path / "none" / "x.db"
+    for url in (f"{missing}?mode=ro", f"file:{missing}?mode=rw"):
+        kind, message = kind_of(lambda url=url: Store.open(url))  # type: ignore[misc]
+        assert kind is Kind.DB_UNREACHABLE
+        assert str(missing) in message
+    kind, _ = kind_of(lambda: Store.open(str(missing), create=False))
+    assert kind is Kind.DB_UNREACHABLE
+    assert not missing.exists()
+    (tmp_path / "file").touch()
+    kind, message = kind_of(lambda: Store.open(str(tmp_path / "file" / "x.db")))
+    assert kind is Kind.DB_UNREACHABLE
+    assert "folder" in message
+
+
+def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    url = f"postgresql://ann:s3cret@/mre?host={tmp_path}"
+    kind, message = kind_of(lambda: Store.open(url))
+    assert kind is Kind.DB_UNREACHABLE
+    assert "s3cret" not in message
+    assert str(tmp_path) in message
+
+
+@only_postgresql
+def test_a_server_without_that_database(database_url: str) -> None:
+    kind, message = kind_of(lambda: Store.open(database_url.replace("/test_", "/nowhere_")))
+    assert kind is Kind.DB_UNREACHABLE
+    assert "nowhere_" in message
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    path.write_bytes(b"<!doctype html>" * 1000)
+    kind, message = kind_of(lambda: Store.open(str(path)))
+    assert kind is Kind.DB_DAMAGED
+    assert "not a database" in message
+    assert path.read_bytes() == b"<!doctype html>" * 1000
+
+
+# ---------------------------------------------------------------- transactions
+
+
+def test_a_failed_write_leaves_nothing(store: Store) -> None:
+    with pytest.raises(KeyError), store.write():
+        events.add_event(store, SLUG, "1")
+        raise KeyError
+    assert events.list_events(store) == ()
+
+
+def test_a_part_that_failed_is_undone_and_the_rest_stays(store: Store) -> None:
+    with store.write():
+        events.add_event(store, SLUG, "1")
+        with pytest.raises(StoreError), store.write():
+            events.add_event(store, SLUG, "2")
+            store.sql("UPDATE event SET state = 'complete'")
+        events.add_event(store, SLUG, "3")
+    assert sorted(event.source_event_id for event in events.list_events(store)) == ["1", "3"]
+
+
+def test_a_snapshot_stays_what_it_was(store: Store, database_url: str) -> None:
+    published(store)
+    other = Store.open(database_url)
+    with store.read():
+        before = events.list_events(store)
+        published(other, "7010")
+        with store.read():  # inside another, the same snapshot
+            assert events.list_events(store) == before
+    assert len(events.list_events(store)) == 2
+    other.close()
+
+
+def test_no_write_inside_a_snapshot(store: Store) -> None:
+    with store.read():
+        kind, _ = kind_of(lambda: events.add_event(store, SLUG, "1"))
+    assert kind is Kind.INTERNAL
+
+
+def test_a_write_sees_its_own_changes(store: Store) -> None:
+    with store.write():
+        events.add_event(store, SLUG, "1")
+        with store.read():
+            assert len(events.list_events(store)) == 1
+
+
+def test_each_thread_has_its_own_connection(store: Store) -> None:
+    def add(number: int) -> str:
+        with store.connection_scope():
+            return events.add_event(store, SLUG, str(number)).source_event_id
+
+    with store.read(), ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(add, range(20))) == [str(number) for number in range(20)]
+    assert len(events.list_events(store)) == 20
+
+
+def test_connection_scope_closes(store: Store) -> None:
+    def use() -> tuple[bool, bool]:
+        with store.connection_scope():
+            store.clock_ms()
+            opened = not store.db.is_closed()
+        return opened, store.db.is_closed()
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(use).result() == (True, True)
+
+
+def test_the_clock_is_the_databases_in_utc_milliseconds(store: Store) -> None:
+    before = time.time() * 1000
+    said = store.clock_ms()
+    assert before - 2 <= said <= time.time() * 1000 + 2
+
+
+# ---------------------------------------------------------------- errors
+
+
+def test_a_database_that_is_full(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    store = Store.open(str(path))
+    served = published(store)
+    again = begin(store)
+    with store.read():
+        ((pages,),) = store.sql("PRAGMA page_count")
+    store.close()
+    small = Store.open(f"sqlite:///{path}?max_page_count={pages + 3}")
+
+    def publish_much() -> None:
+        with small.write():
+            publish.insert_rows(small, again.run_id, document(races=40, drivers=20))
+
+    kind, message = kind_of(publish_much)
+    assert kind is Kind.DB_FULL
+    assert "full" in message
+    with small.read():
+        assert small.sql("SELECT COUNT(*) FROM race") == [(2,)]
+    # There is room for little things, and the served generation is whole.
+    runs.transition(small, served.event_id, "failed")
+    assert events.list_events(small)[0].lap_count == 8
+    small.close()
+
+
+@only_sqlite
+def test_what_follows_a_transaction_that_sqlite_ended_is_not_committed(store: Store) -> None:
+    """After some errors (full, I/O) SQLite rolls back by itself; what a caller does next must not commit by itself."""
+
+    def swallow() -> None:
+        with store.write():
+            tracks.require_track(store, "first")
+            store.db.connection().execute("ROLLBACK")
+            tracks.require_track(store, "second")
+
+    kind, _ = kind_of(swallow)
+    assert kind is Kind.DB_ERROR
+    assert tracks.list_tracks(store) == ()
+    tracks.require_track(store, "third")
+    assert len(tracks.list_tracks(store)) == 1
+
+
+def test_a_database_that_is_held(store: Store, database_url: str) -> None:
+    fence = begin(store)
+    other = Store.open(database_url, busy_timeout_s=0.05)
+    with store.write():
+        store.sql("UPDATE event SET event_name = 'mine' WHERE id = ?", fence.event_id)
+        kind, message = kind_of(lambda: runs.transition(other, fence.event_id, "failed"))
+        assert kind is Kind.DB_BUSY
+        assert "held by another process" in message
+        assert len(events.list_events(other)) == 1  # readers never wait
+    runs.transition(other, fence.event_id, "failed")
+    other.close()
+
+
+def test_a_table_that_is_missing(new_database: NewDatabase) -> None:
+    store = Store.open(new_database())
+    with store.write():
+        store.sql("DROP TABLE robots_file")
+    with pytest.raises(StoreError) as failure, store.read():
+        store.sql("SELECT * FROM robots_file")
+    assert failure.value.kind is Kind.DB_SCHEMA
+    store.close()
+
+
+def test_a_refused_write_says_what_the_database_said(store: Store) -> None:
+    fence = begin(store)
+    with pytest.raises(StoreError) as failure, store.write():
+        store.sql("UPDATE event SET state = 'idle' WHERE id = ?", fence.event_id)
+    assert failure.value.kind is Kind.DB_REFUSED
+    assert failure.value.message == (
+        "The database refused an inconsistent write: illegal transition of an event's state"
+    )
+
+
+def test_bad_sql_is_an_error_of_ours(store: Store) -> None:
+    with pytest.raises(StoreError) as failure, store.read():
+        store.sql("SELEKT 1")
+    assert failure.value.kind is Kind.DB_ERROR
+
+
+def test_other_errors_pass_through(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError), store.write():
+        raise ZeroDivisionError
+
+
+@only_postgresql
+def test_a_lost_connection_is_replaced(store: Store, database_url: str) -> None:
+    other = Store.open(database_url)
+
+    def kill() -> None:
+        with other.read():
+            other.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                      " WHERE datname = current_database() AND pid <> pg_backend_pid()")  # fmt: skip
+
+    events.add_event(store, SLUG, "1")
+    kill()
+    assert len(events.list_events(store)) == 1  # nothing was under way: nobody notices
+
+    def lose() -> None:
+        with store.write():
+            events.add_event(store, SLUG, "2")
+            kill()
+            events.add_event(store, SLUG, "3")
+
+    kind, _ = kind_of(lose)
+    assert kind is Kind.DB_UNREACHABLE
+    assert len(events.list_events(store)) == 1
+    other.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (5, Kind.DB_BUSY), (261, Kind.DB_BUSY), (517, Kind.DB_BUSY), (6, Kind.DB_BUSY), (8, Kind.DB_READONLY),
+        (1032, Kind.DB_READONLY), (10, Kind.DB_ERROR), (11, Kind.DB_DAMAGED), (779, Kind.DB_DAMAGED),
+        (13, Kind.DB_FULL), (14, Kind.DB_UNREACHABLE), (19, Kind.DB_REFUSED), (1811, Kind.DB_REFUSED),
+        (26, Kind.DB_DAMAGED),
+    ],
+)  # fmt: skip
+def test_sqlite_result_codes(code: int, kind: Kind) -> None:
+    error = sqlite3.OperationalError("it said so")
+    error.sqlite_errorcode = code
+    known = translate(error)
+    assert known is not None
+    assert known.kind is kind
+    assert "it said so" in known.message
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("DiskFull", Kind.DB_FULL),
+        ("ReadOnlySqlTransaction", Kind.DB_READONLY),
+        ("InsufficientPrivilege", Kind.DB_READONLY),
+        ("LockNotAvailable", Kind.DB_BUSY),
+        ("DeadlockDetected", Kind.DB_BUSY),
+        ("SerializationFailure", Kind.DB_BUSY),
+        ("TooManyConnections", Kind.DB_BUSY),
+        ("QueryCanceled", Kind.DB_BUSY),
+        ("AdminShutdown", Kind.DB_UNREACHABLE),
+        ("CannotConnectNow", Kind.DB_UNREACHABLE),
+        ("InvalidPassword", Kind.DB_UNREACHABLE),
+        ("ConnectionFailure", Kind.DB_UNREACHABLE),
+        ("UndefinedTable", Kind.DB_SCHEMA),
+        ("UndefinedColumn", Kind.DB_SCHEMA),
+        ("CheckViolation", Kind.DB_REFUSED),
+        ("UniqueViolation", Kind.DB_REFUSED),
+        ("NumericValueOutOfRange", Kind.DB_REFUSED),
+        ("DataCorrupted", Kind.DB_DAMAGED),
+        ("SyntaxError", Kind.DB_ERROR),
+    ],
+)
+def test_postgresql_sqlstates(name: str, kind: Kind) -> None:
+    import psycopg
+
+    known = translate(getattr(psycopg.errors, name)("it said so"))
+    assert known is not None
+    assert known.kind is kind
