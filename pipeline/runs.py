@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from pipeline import leases
-from pipeline.errors import Envelope, Kind, PipelineError, StateError, StoreError, encode_envelope
+from pipeline.errors import Envelope, Kind, PipelineError, Stage, StateError, StoreError, encode_envelope
 from pipeline.holders import encode_holder, this_holder
 from pipeline.liverc.build import parser_build
 from pipeline.observe import Bus, Report, progress_report
@@ -101,12 +101,12 @@ class Run:
         if self._stage is not None:
             self._stage_ms[self._stage] = self._stage_ms.get(self._stage, 0.0) + (now - self._stage_began) * 1000
         self._stage, self._stage_began = stage, now
-        self.flush_if_due()
+        if stage != Stage.PARSE:  # reading takes milliseconds, and what is written stays on screens until the next page
+            self.flush_if_due()
 
     def pages(self, done: int, total: int | None) -> None:
         self._pages = (done, total)
         self._report(progress_report(self._stage, done, total))
-        self.flush_if_due()
 
     def learn(self, page: EventPage) -> None:
         """Keep what the event page says of the whole event, fenced: a console shows its name even if the run fails."""
