@@ -216,7 +216,8 @@ class Collector:
         """
         page = self._read(urls.event_url(slug, source_event_id))
         assert isinstance(page, records.EventPage)
-        self.progress.learn(page)
+        if page.event_name:  # the empty shell of an unknown id has none, and would wipe out what is known
+            self.progress.learn(page)
         collected = Collected(page)
         if not page.races:
             raise NormaliseError(
