@@ -73,7 +73,7 @@ class Operator:
 
     def mre(self, *arguments: str | Path, check: bool = True) -> Finished:
         settings = {"MRE_DB": self.database_url, "MRE_SITE": self.site.url, "MRE_CRAWL_DELAY": "0"}
-        return mre(*arguments, place=self.place, check=check, **settings)
+        return mre(*arguments, place=self.place, check=check, environment=settings)
 
     def rows(self) -> dict[str, tuple[int, ...]]:
         """The ids of everything that publishing may write."""

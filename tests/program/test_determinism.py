@@ -30,8 +30,8 @@ def test_every_process_publishes_and_exports_the_same_bytes(new_database: NewDat
             place = tmp_path / str(number)
             place.mkdir()
             settings = {"MRE_DB": new_database(), "MRE_SITE": server.url, "MRE_CRAWL_DELAY": "0", **environment}
-            report = mre("ingest", f"{slug}/{event_id}", "--json", place=place, **settings).answer
-            exported = mre("export", event_id, "--format", "json", place=place, **settings).stdout
+            report = mre("ingest", f"{slug}/{event_id}", "--json", place=place, environment=settings).answer
+            exported = mre("export", event_id, "--format", "json", place=place, environment=settings).stdout
             assert exported.encode() == true
             said.add(report["document_sha256"])
     assert said == {hashlib.sha256(true).hexdigest()}

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,8 +29,10 @@ class Finished(NamedTuple):
         return json.loads(line)
 
 
-def mre(*arguments: str | Path, place: Path, check: bool = True, **environment: str) -> Finished:
-    """Run `mre …` with settings and data in `place` and nothing of the caller's; `environment` is added.
+def mre(
+    *arguments: str | Path, place: Path, environment: Mapping[str, str] | None = None, check: bool = True
+) -> Finished:
+    """Run `mre …` with settings and data in `place` and none of the caller's; `environment` is added.
 
     With `check`, a command that fails fails the test, with what it said.
     """
@@ -37,7 +40,7 @@ def mre(*arguments: str | Path, place: Path, check: bool = True, **environment: 
     own = {"MRE_CONFIG": str(place / "config.toml"), "MRE_DATA": str(place / "data"), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, *map(str, arguments)],
-        env={**inherited, **own, **environment},
+        env={**inherited, **own, **(environment or {})},
         cwd=place,
         capture_output=True,
         timeout=TIMEOUT_S,
