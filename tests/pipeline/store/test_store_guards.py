@@ -8,7 +8,9 @@ database is compared with what it was before.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -39,22 +41,22 @@ class Stranger:
 
             self._connection = psycopg.connect(store.target.conninfo, autocommit=True)
 
+    def execute(self, statement: str) -> Any:
+        return self._connection.execute(statement)
+
     def run(self, *statements: str) -> None:
         """All statements in one transaction."""
-        self._connection.execute("BEGIN")
+        self.execute("BEGIN")
         try:
             for statement in statements:
-                self._connection.execute(statement)
-            self._connection.execute("COMMIT")
+                self.execute(statement)
+            self.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            self.execute("ROLLBACK")
             raise
 
     def everything(self) -> dict[str, list[tuple[Any, ...]]]:
-        return {
-            table: sorted(self._connection.execute(f"SELECT * FROM {table}").fetchall(), key=repr)
-            for table in TABLE_NAMES
-        }
+        return {table: sorted(self.execute(f"SELECT * FROM {table}").fetchall(), key=repr) for table in TABLE_NAMES}
 
     def refuses(self, *statements: str) -> None:
         """The last of the statements is refused by a constraint or trigger, and nothing at all has changed."""
@@ -530,6 +532,63 @@ UPSERTS = [
 @only_postgresql
 def test_upserts_do_not_slip_past(store: Store, stranger: Stranger, statement: str) -> None:
     stranger.refuses(statement.format(**ids(store)))
+
+
+CROSSING = {
+    "a row that comes while its run is sealed": ([SEAL], [INTO_SEALED["race"]]),
+    "a lap that comes while its run is sealed": ([SEAL], [INTO_SEALED["lap"]]),
+    "a run that is sealed while a row comes": ([INTO_SEALED["race"]], [SEAL]),
+    "a run that is sealed while a lap leaves": (["DELETE FROM lap WHERE result_id = {result}"], [SEAL]),
+}
+
+
+@only_postgresql
+@pytest.mark.parametrize("crossing", CROSSING)
+def test_two_sessions_cannot_cross_each_other(store: Store, stranger: Stranger, crossing: str) -> None:
+    fence = unsealed_rows(store)
+    with store.read():
+        ((race,),) = store.sql("SELECT MIN(id) FROM race")
+        ((result,),) = store.sql("SELECT MIN(id) FROM result")
+    first, second = (
+        [s.format(run=fence.run_id, race=race, result=result) for s in side] for side in CROSSING[crossing]
+    )
+    assert _refused_after_waiting(store, stranger, first, second)
+
+
+@only_postgresql
+def test_a_run_is_not_served_and_purged_at_once(store: Store, stranger: Stranger) -> None:
+    old = published(store)
+    published(store)
+    serve = [f"UPDATE event SET current_run_id = {old.run_id} WHERE id = {old.event_id}"]
+    purge = [f"INSERT INTO purge_permit (run_id, reason) VALUES ({old.run_id}, 'old')"]
+    assert _refused_after_waiting(store, stranger, purge, serve)
+
+
+@only_postgresql
+def test_a_run_is_not_purged_and_served_at_once(store: Store, stranger: Stranger) -> None:
+    old = published(store)
+    published(store)
+    serve = [f"UPDATE event SET current_run_id = {old.run_id} WHERE id = {old.event_id}"]
+    purge = [f"INSERT INTO purge_permit (run_id, reason) VALUES ({old.run_id}, 'old')"]
+    assert _refused_after_waiting(store, stranger, serve, purge)
+
+
+def _refused_after_waiting(store: Store, stranger: Stranger, first: list[str], second: list[str]) -> bool:
+    """One session's statements are under way; another's wait for its commit and are then refused."""
+    one = Stranger(store)
+    with ThreadPoolExecutor(1) as thread:
+        one.execute("BEGIN")
+        for statement in first:
+            one.execute(statement)
+        other = thread.submit(stranger.run, *second)
+        deadline = time.monotonic() + 20
+        while not one.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchall():
+            assert not other.done(), "it did not wait"
+            assert time.monotonic() < deadline
+        one.execute("COMMIT")
+        refusal = other.exception(timeout=20)
+    one.close()
+    return refusal is not None and _is_refusal(refusal)
 
 
 # ---------------------------------------------------------------- the purge, the one door out
