@@ -101,7 +101,7 @@ def _parts(part: Part, page: Page) -> tuple[PartValues, ...]:
 def _rows(part: Part, block: etree._Element, ref: PageRef) -> list[Values]:
     if part.rows is None:
         return []
-    columns = _columns(part, block, ref)
+    columns, width = _columns(part, block)
     plan = [(field, _index(field, columns, ref)) for field in part.row_fields]
     heading: str | None = None
     rows = []
@@ -111,21 +111,22 @@ def _rows(part: Part, block: etree._Element, ref: PageRef) -> list[Values]:
             if titles:
                 heading = visible_text(titles[0]) or None
                 continue
-        rows.append(_row(plan, element, heading, ref))
+        cells = list(element)
+        if width and len(cells) != width:  # then nobody knows which cell stands under which title
+            raise invalid(ref, part.name, part.rows.at.source, f"{len(cells)} cells", f"there are {width} columns")
+        rows.append(_row(plan, element, cells, heading, ref))
     return rows
 
 
-def _columns(part: Part, block: etree._Element, ref: PageRef) -> dict[str, int]:
-    """Header text → index of the cell."""
-    if part.rows is None or part.rows.header is None:
-        return {}
-    header = part.rows.header.find(block)
+def _columns(part: Part, block: etree._Element) -> tuple[dict[str, int], int]:
+    """(header text → index of the cell, number of columns); without a header, none."""
+    header = part.rows.header.find(block) if part.rows and part.rows.header else []
     columns: dict[str, int] = {}
     index = 0
     for cell in header[0] if header else ():
         columns.setdefault(header_key(visible_text(cell)), index)
         index += _span(cell)
-    return columns
+    return columns, index
 
 
 def _span(cell: etree._Element) -> int:
@@ -145,25 +146,26 @@ def _index(field: Field, columns: dict[str, int], ref: PageRef) -> int | None:
     return -1
 
 
-def _row(plan: list[tuple[Field, int | None]], element: etree._Element, heading: str | None, ref: PageRef) -> Values:
+def _row(
+    plan: list[tuple[Field, int | None]],
+    element: etree._Element,
+    cells: list[etree._Element],
+    heading: str | None,
+    ref: PageRef,
+) -> Values:
     values: Values = {"heading": heading}
     mismatches: list[str] = []
-    cells = list(element)
     for field, index in plan:
         if index is None:
             values[field.name] = _value(field, element, ref)
-        elif 0 <= index < len(cells):
-            if field.check_hidden:
-                value, differs = _checked_value(field, cells[index], ref)
-                values[field.name] = value
-                if differs:
-                    mismatches.append(field.name)
-            else:
-                values[field.name] = _value(field, cells[index], ref)
-        elif field.required:
-            raise missing(ref, field.name, field.source)
-        else:
+        elif index < 0:
             values[field.name] = None
+        elif field.check_hidden:
+            values[field.name], differs = _checked_value(field, cells[index], ref)
+            if differs:
+                mismatches.append(field.name)
+        else:
+            values[field.name] = _value(field, cells[index], ref)
     values["hidden_mismatches"] = tuple(mismatches)
     return values
 

@@ -125,7 +125,7 @@ def read_blocks_fast(script: bytes) -> Blocks | None:
 
 # ---------------------------------------------------------------- the exact reader: any spelling
 
-_SIZE_LIMIT = 3_000_000  # characters; about 10,000 laps in a formatter's spelling
+_SIZE_LIMIT = 1_500_000  # characters; over 5,000 laps in any spelling
 _ASSIGNS = re.compile(r"racerLaps\s*(?:\[[^\]]*\]\s*)?=")
 _SKIP = re.compile(rf"(?P<string>{STRING})|(?P<comment>{COMMENT})|(?<![\w$.])(?P<name>racerLaps)(?![\w$])")
 
