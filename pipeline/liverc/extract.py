@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from pipeline.errors import Kind, ParseError
 from pipeline.liverc.contract import Contract, Field, Part, header_key
-from pipeline.liverc.markup import Page, cell_texts, unrecognised, visible_text
+from pipeline.liverc.markup import CutPage, cell_texts, unrecognised, visible_text
 from pipeline.liverc.urls import PageRef
 
 Values = dict[str, Any]
@@ -37,7 +37,7 @@ class PageValues(Struct, frozen=True):
     parts: dict[str, tuple[PartValues, ...]]
 
 
-def extract(page: Page, contract: Contract) -> PageValues:
+def extract(page: CutPage, contract: Contract) -> PageValues:
     """All values of a page. Raises `ParseError` with PAGE_UNRECOGNISED, FIELD_MISSING or FIELD_INVALID."""
     check_identity(page, contract)
     refuse_shortened(page)
@@ -46,7 +46,7 @@ def extract(page: Page, contract: Contract) -> PageValues:
     return PageValues(fields, parts)
 
 
-def check_identity(page: Page, contract: Contract) -> None:
+def check_identity(page: CutPage, contract: Contract) -> None:
     if not any(title.search(page.title) for title in contract.titles):
         raise unrecognised(page.ref, "it does not carry LiveRC's title")
     if contract.identity_any and not contract.identity_any.find(page.root):
@@ -65,7 +65,7 @@ _PAGER: Callable[[etree._Element], Any] = etree.XPath(
 _SHOWING = re.compile(r"([0-9,]+) to ([0-9,]+) of ([0-9,]+)")
 
 
-def refuse_shortened(page: Page) -> None:
+def refuse_shortened(page: CutPage) -> None:
     """A browser's "Save as" keeps only the rows its table widget shows at the time: 10 events of 100. Refuse that."""
     if not page.has_table_widget:
         return
@@ -84,7 +84,7 @@ def refuse_shortened(page: Page) -> None:
 # ---------------------------------------------------------------- parts and rows
 
 
-def _parts(part: Part, page: Page) -> tuple[PartValues, ...]:
+def _parts(part: Part, page: CutPage) -> tuple[PartValues, ...]:
     blocks = part.at.find(page.root)
     if not blocks and part.required:
         raise missing(page.ref, part.name, part.at.source)

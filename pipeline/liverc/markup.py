@@ -34,7 +34,7 @@ _LAPS = b"racerLaps"
 _SCRIPT_LIMIT = 50  # places outside of scripts that are looked at before giving up
 
 
-class Page(Struct, frozen=True):
+class CutPage(Struct, frozen=True):
     """One page, cut up. `root` is the tree of the content window."""
 
     ref: PageRef
@@ -56,7 +56,7 @@ def page_facts(body: bytes) -> PageFacts:
     return PageFacts(build_marker=match[1].decode("ascii") if match else None)
 
 
-def cut_page(body: bytes, ref: PageRef) -> Page:
+def cut_page(body: bytes, ref: PageRef) -> CutPage:
     """Cut a page up.
 
     Raises `ParseError(PAGE_UNRECOGNISED)` for what is no readable HTML page: empty, binary, not UTF-8, far too large,
@@ -73,7 +73,7 @@ def cut_page(body: bytes, ref: PageRef) -> Page:
         _check_utf8(part, ref)
     _check_bounds(window, ref)
     title_text = " ".join(html.unescape(title[1].decode()).split()) if title else ""
-    return Page(ref, title_text, _tree(window, ref), script, any(mark in window for mark in _WIDGET))
+    return CutPage(ref, title_text, _tree(window, ref), script, any(mark in window for mark in _WIDGET))
 
 
 def _cut(body: bytes, ref: PageRef) -> tuple[bytes, bytes | None]:

@@ -96,7 +96,7 @@ def test_a_race_whose_link_leads_nowhere_is_refused(href: str) -> None:
 
 def test_rows_that_are_no_race_are_left_out() -> None:
     rows = (
-        race_row("/results/?p=view_something_new&id=1", "A new kind of page", "")
+        race_row("/results/?p=view_something_new&id=1", "A new kind of page", "5 of 7")
         + "<tr><td>Race 9: not run yet</td></tr>"
     )
     commented = f"<!-- {race_row(f'{RACE}66', 'Race 1: Truck (Truck A-Main)', 'Feb 8, 2026')} -->"
@@ -107,7 +107,7 @@ def test_an_invalid_time_names_its_field() -> None:
     error = failure_of(event_page(race_row(f"{RACE}81", "Race 1: Truck (Truck A-Main)", "yesterday")))
     assert (error.kind, error.details["field"], error.details["value"]) == (
         Kind.FIELD_INVALID,
-        "completed",
+        "completed_at_local",
         "yesterday",
     )
 
