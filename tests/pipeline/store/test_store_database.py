@@ -1,4 +1,4 @@
-"""Opening databases: URLs, new ones, read-only ones, ones that are not there; and transactions of one or many threads."""
+"""Opening databases: new, read-only, missing and foreign ones; transactions, of one thread and of many."""
 
 from __future__ import annotations
 
