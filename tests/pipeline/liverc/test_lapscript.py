@@ -89,6 +89,8 @@ def test_a_formatters_dialect_says_the_same() -> None:
         ("'racerLaps[7] = {};'", "racerLaps[7] = {};"),
         ("'// NOT A COMMENT /* */'", "// NOT A COMMENT /* */"),
         ("'},\\\n]'", "},]"),
+        ("'A},]B'", "A},]B"),
+        ("'A},\t]B'", "A}, ]B"),
         ("'李小龙'", "李小龙"),
         ("''", ""),
     ],
