@@ -88,6 +88,7 @@ class Run:
             run = cls(store, bus, event, lease_rows.Fence(event.id, run_id, token))
             run.log("ingestion_start", f"run {run_id} of {run.name} begins", trigger=trigger)
             run._write_log()
+        run._buffer.clear()
         run.keeper.start()
         return run
 
@@ -97,10 +98,8 @@ class Run:
         """Count the time since the last call for the stage that ends, and go on in `stage`."""
         if stage == self._stage:
             return
-        now = time.monotonic()
-        if self._stage is not None:
-            self._stage_ms[self._stage] = self._stage_ms.get(self._stage, 0.0) + (now - self._stage_began) * 1000
-        self._stage, self._stage_began = stage, now
+        self._close_stage()
+        self._stage = stage
         if stage != Stage.PARSE:  # reading takes milliseconds, and what is written stays on screens until the next page
             self.flush_if_due()
 
@@ -122,20 +121,11 @@ class Run:
     def log(self, name: str, message: str, *, severity: str = "info", **fields: Any) -> None:
         """Say something: at once to subscribers, and with the next flush to the run's log in the journal."""
         fields = {k: v for k, v in fields.items() if v is not None}
-        self._report(Report(name, message, severity, fields=fields))
+        report = Report(name, message, severity, fields=fields)
+        self._report(report)
         self._logged += 1
-        if self._logged > LOG_LINES_PER_RUN and severity == "debug":
-            return
-        self._buffer.append(
-            journal.JournalEntry(
-                severity=severity,
-                name=name,
-                message=message,
-                event_id=self.event.id,
-                run_id=self.run_id,
-                fields=msgspec.json.encode(fields).decode(),
-            )
-        )
+        if self._logged <= LOG_LINES_PER_RUN or severity != "debug":
+            self._buffer.append(self._line(report))
 
     def flush_if_due(self) -> None:
         if time.monotonic() - self._flushed >= FLUSH_EVERY_S:
@@ -155,6 +145,7 @@ class Run:
                 stage_ms=self._encoded_stage_ms(),
             )
             self._write_log()
+        self._buffer.clear()  # not before the commit: what was rolled back is written with the next flush
         self._flushed = time.monotonic()
 
     # ------------------------------------------------------------------ ending
@@ -179,15 +170,17 @@ class Run:
                 manifest = publish.insert_rows(self.store, self.run_id, event)
                 publish.seal(self.store, self.run_id, manifest, sha256, parser_build())
                 publish.serve(self.store, self.event.id, self.run_id)
-            self._conclude("complete", outcome, None)
+            end = self._conclude("complete", outcome, None)
+            self._write_log(end)
+        self._report(end)
         self.keeper.stop()
         return outcome
 
     def fail(self, error: PipelineError) -> None:
         """Record how the run failed and give the lease back; depth, data and timestamps of the event stay.
 
-        Where that cannot be written either (a full or vanished database), the lease stays until it is cleared, and the
-        error says so.
+        A full database may have no room for the run's log any more, but still for its end. Where not even that can be
+        written (a vanished database), the lease stays until it is cleared. The error tells what is missing.
         """
         outcome = "interrupted" if error.kind is Kind.INTERRUPTED else "failed"
         error.with_details(run_id=self.run_id, event=self.name)
@@ -205,9 +198,7 @@ class Run:
         )
         try:
             if error.kind is not Kind.LEASE_LOST:
-                with self.store.write():
-                    lease_rows.lock_fence(self.store, self.fence)
-                    self._conclude("failed", outcome, error.envelope())
+                self._record_failure(outcome, error)
         except StateError as lost:
             error.details["not_recorded"] = lost.message
         except StoreError as cause:
@@ -218,10 +209,30 @@ class Run:
         finally:
             self.keeper.stop()
 
-    def _conclude(self, state: str, outcome: str, error: Envelope | None) -> None:
-        self.enter("done")
-        self._stage_ms.pop("done", None)
-        seconds = time.monotonic() - self.started
+    def _record_failure(self, outcome: str, error: PipelineError) -> None:
+        """Write how the run failed; a full database gets less of it each time, the lease is what matters most."""
+        envelope = error.envelope()
+        for reason, log, left_out in (
+            (envelope, True, "the run's log"),
+            (envelope, False, "the reason"),
+            (None, False, ""),
+        ):
+            try:
+                with self.store.write():
+                    lease_rows.lock_fence(self.store, self.fence)
+                    end = self._conclude("failed", outcome, reason)
+                    if log:
+                        self._write_log(end)
+                self._report(end)
+                return
+            except StoreError as cause:
+                if cause.kind is not Kind.DB_FULL or not left_out:
+                    raise
+                error.details["not_recorded"] = f"{left_out}: {cause.message}"
+
+    def _conclude(self, state: str, outcome: str, error: Envelope | None) -> Report:
+        """Write how the run ended and give the lease back. Returns what is to be told of it once that is committed."""
+        self._close_stage()
         run_rows.transition(self.store, self.event.id, state)
         done, total = self._pages
         run_rows.update_run(
@@ -234,23 +245,39 @@ class Run:
             error=None if error is None else encode_envelope(error),
             stage_ms=self._encoded_stage_ms(),
         )
-        self.log(
+        lease_rows.release(self.store, self.fence)
+        seconds = time.monotonic() - self.started
+        return Report(
             "ingestion_finish",
             f"run {self.run_id} ended: {outcome} after {seconds:.1f} s",
-            outcome=outcome,
-            duration_ms=round(seconds * 1000),
+            fields={"outcome": outcome, "duration_ms": round(seconds * 1000)},
         )
-        self._write_log()
-        lease_rows.release(self.store, self.fence)
 
     # ------------------------------------------------------------------ inside
 
     def _encoded_stage_ms(self) -> str:
         return msgspec.json.encode({name: round(ms) for name, ms in self._stage_ms.items()}).decode()
 
-    def _write_log(self) -> None:
-        entries, self._buffer = self._buffer, []
-        journal.append(self.store, entries)
+    def _close_stage(self) -> None:
+        """Count the time since the last call for the stage under way."""
+        now = time.monotonic()
+        if self._stage is not None:
+            self._stage_ms[self._stage] = self._stage_ms.get(self._stage, 0.0) + (now - self._stage_began) * 1000
+        self._stage_began = now
+
+    def _write_log(self, *last: Report) -> None:
+        """Append the buffered lines and these, in the caller's transaction."""
+        journal.append(self.store, [*self._buffer, *map(self._line, last)])
+
+    def _line(self, report: Report) -> journal.JournalEntry:
+        return journal.JournalEntry(
+            severity=report.severity,
+            name=report.name,
+            message=report.message,
+            event_id=self.event.id,
+            run_id=self.run_id,
+            fields=msgspec.json.encode(report.fields).decode(),
+        )
 
     def _report(self, report: Report) -> None:
         self.bus.publish(msgspec.structs.replace(report, event_id=self.event.id, run_id=self.run_id))
