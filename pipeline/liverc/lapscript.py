@@ -83,16 +83,17 @@ def read_lap_script(script: bytes, ref: PageRef) -> tuple[Racer, ...] | None:
 _HEAD = re.compile(rb"racerLaps\[([0-9]{1,18})\] = \{")
 _HARMLESS = re.compile(rb"racerLaps = \{\};|racerLaps\[[0-9]+\]\)")
 _TRAILING_COMMA = re.compile(rb"\},[ \t]*\n\s*\]")
-_UNUSUAL = (b'"', b"`", b"*", b"<", b"\x01")  # other strings, comments; \x01 stands for an apostrophe below
+_UNUSUAL = (b'"', b"`", b"*", b"<", b"\x01")  # strings and comments over several lines; \x01: an apostrophe, below
 _decoder = msgspec.json.Decoder(RawRacer)
 
 
 def read_blocks_fast(script: bytes) -> Blocks | None:
     r"""The blocks of a script in LiveRC's own dialect; None for anything else, also for what is no readable script.
 
-    Sound because every string begins and ends with `'` on one line (other quotes and comments are declined), any
-    escape but `\'` is declined, an assignment counts only at the start of a line, each block is decoded by itself (one
-    cut short inside a string is no JSON), and a comma is only dropped before a line break, which no string holds.
+    Sound because every string begins and ends with `'` on one line (other quotes are declined), as does every comment
+    (others are declined), any escape but `\'` is declined, an assignment counts only at the start of a line, where no
+    string or comment can be open, each block is decoded by itself, so that one cut short inside a string is no JSON,
+    and a comma is only dropped before a line break, which no string holds.
     """
     if any(mark in script for mark in _UNUSUAL):
         return None
@@ -105,13 +106,11 @@ def read_blocks_fast(script: bytes) -> Blocks | None:
     blocks: Blocks = []
     at = 0
     while (mention := text.find(b"racerLaps", at)) >= 0:
-        if text.find(b"//", at, mention) >= 0:  # a comment outside the blocks
-            return None
         if harmless := _HARMLESS.match(text, mention):
             at = harmless.end()
             continue
         head = _HEAD.match(text, mention)
-        if not head or not text[text.rfind(b"\n", 0, mention) + 1 : mention].isspace():
+        if not head or text[text.rfind(b"\n", 0, mention) + 1 : mention].strip():
             return None
         at = text.find(b"};", head.end()) + 1
         if at == 0:

@@ -223,6 +223,35 @@ def served_scripts(draw: st.DrawFn) -> tuple[str, list[tuple[str, str, list[tupl
     return "".join(parts), truth
 
 
+BLOCK = "racerLaps[1] = { 'driverName' : 'Y', 'laps' : [ ] };"
+
+
+@pytest.mark.parametrize(
+    ("script", "fast"),
+    [
+        (BLOCK, True),
+        (f"\t// it's a comment\n\t{BLOCK}", True),
+        (f"\tlabel = 'O'NEIL';\n\t{BLOCK}", True),  # what the site would write if it forgot to escape
+        (f"\t// {BLOCK}", False),
+        (f"\tvar text = '{BLOCK}", False),
+        (f"\t/* of old\n\t{BLOCK}\n */", False),
+        (f"\t`of old\n\t{BLOCK}\n`", False),
+        (f"\t<!-- {BLOCK}", False),
+        ("""\tracerLaps[1] = { "driverName': 'Y', 'laps" : [ ] };""", False),
+        (f"\t{BLOCK}\n\tracerLaps[1].laps.push({{}});", False),
+        (f"\t{BLOCK}\n\tracerLaps[id] = 5;", False),
+        (f"\tif (x) {BLOCK}", False),
+        ("\tracerLaps[1] = { 'driverName' : 'Y\n', 'laps' : [ ] };", False),
+        ("\tracerLaps[1] = { 'driverName' : 'Y', 'laps' : [ ]", False),
+    ],
+)
+def test_the_fast_path_takes_only_what_it_cannot_misread(script: str, fast: bool) -> None:
+    blocks = read_blocks_fast(script.encode())
+    assert (blocks is not None) is fast
+    if fast:
+        assert blocks == read_blocks_exactly(script)
+
+
 @given(served_scripts())
 def test_both_ways_read_what_was_written(case: tuple[str, list[Any]]) -> None:
     script, truth = case
