@@ -89,11 +89,15 @@ class Attempt:
         return code
 
     @property
+    def lines(self) -> list[Any]:
+        """The JSON lines on stdout."""
+        return [msgspec.json.decode(line) for line in self._output.stdout.read_bytes().splitlines()]
+
+    @property
     def told(self) -> Any:
         """The one JSON line on stdout."""
-        lines = self._output.stdout.read_bytes().splitlines()
-        assert len(lines) == 1, f"{len(lines)} lines on stdout\n{self.said}"
-        return msgspec.json.decode(lines[0])
+        (line,) = self.lines
+        return line
 
     @property
     def said(self) -> str:
