@@ -213,7 +213,11 @@ def _racer(driver_id: str, block: RawRacer, ref: PageRef) -> Racer:
     )
 
 
-_SMALL = {str(number): number for number in range(1000)}  # lap numbers and positions as LiveRC writes them
+# Numbers, seconds and fractions as LiveRC writes nearly all of them: looked up, twice as fast as converted.
+_SMALL = {str(number): number for number in range(1000)}
+_FRACTIONS = {
+    f"{number:0{digits}}": number * 10 ** (3 - digits) for digits in (1, 2, 3) for number in range(10**digits)
+}
 
 
 def _laps(where: str, laps: list[RawLap], ref: PageRef) -> list[ScriptLap]:
@@ -228,14 +232,24 @@ def _laps(where: str, laps: list[RawLap], ref: PageRef) -> list[ScriptLap]:
             position = _whole(lap.pos)
             if position is None:
                 raise invalid(ref, f"{where}.laps.pos", SELECTOR, lap.pos, "not a position")
-        try:
-            duration = milliseconds(lap.time)
-        except ValueError as error:
-            raise invalid(ref, f"{where}.laps.time", SELECTOR, lap.time, str(error)) from None
-        if duration is None:
-            raise invalid(ref, f"{where}.laps.time", SELECTOR, lap.time, "a lap without time")
+        whole, _, rest = lap.time.partition(".")
+        seconds, fraction = _SMALL.get(whole), _FRACTIONS.get(rest)
+        if seconds is None or fraction is None:
+            duration = _duration(where, lap.time, ref)
+        else:
+            duration = seconds * 1000 + fraction
         result.append(ScriptLap(number, duration, position, lap.pace or None))
     return result
+
+
+def _duration(where: str, time: str, ref: PageRef) -> int:
+    try:
+        duration = milliseconds(time)
+    except ValueError as error:
+        raise invalid(ref, f"{where}.laps.time", SELECTOR, time, str(error)) from None
+    if duration is None:
+        raise invalid(ref, f"{where}.laps.time", SELECTOR, time, "a lap without time")
+    return duration
 
 
 def _whole(text: str) -> int | None:
