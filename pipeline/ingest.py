@@ -20,12 +20,13 @@ from pipeline.errors import FetchError, Kind, NormaliseError, PipelineError, Sta
 from pipeline.liverc import urls
 from pipeline.liverc.client import Client
 from pipeline.liverc.markup import page_facts
+from pipeline.liverc.page import Page
 from pipeline.liverc.readers import read_page
 from pipeline.observe import Bus, Report, progress_report
 from pipeline.runs import Run
 from pipeline.stopping import StopGroup, StopSignal
 from pipeline.store import events as event_rows
-from pipeline.store.archive import PageArchive, PageEntry
+from pipeline.store.archive import PageArchive, PageBatch, PageEntry
 from pipeline.store.database import Store
 from pipeline.violations import Violation, require_valid
 
@@ -83,17 +84,18 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
     event = run.event
     place.stops.add(run.signal)
     folder = PageFolder(place.debug_root / f"run-{run.run_id}") if options.debug else None
-    collector = Collector(place, run, run.signal, run.started + options.deadline_s, folder)
+    pages = PageBatch(place.archive)
+    collector = Collector(place, run, run.signal, run.started + options.deadline_s, folder, pages)
     try:
         collected = collector.collect(event.track_slug, source_event_id)
         judged = judge(collected, run)
         validate.check_shrink(judged.races, judged.laps, event.race_count, event.lap_count, allow=options.allow_shrink)
-        run.pages_manifest = place.archive.write_manifest(run.archive_key, collector.entries)
+        run.pages_manifest = pages.write_manifest(run.archive_key, collector.entries)
         collector.check()
         outcome = run.publish(judged.event, judged.sha256)
     except BaseException as error:
         reason = _reason(error, run.signal)
-        run.pages_manifest = _manifest_of_failure(place, run, collector)
+        run.pages_manifest = _manifest_of_failure(run, pages, collector.entries)
         run.fail(reason)
         if isinstance(error, PipelineError):
             raise reason from (None if reason is error else error)
@@ -112,10 +114,10 @@ def _reason(error: BaseException, signal: StopSignal) -> PipelineError:
     return PipelineError(Kind.INTERNAL, f"the program failed unexpectedly: {type(error).__name__}: {error}"[:300])
 
 
-def _manifest_of_failure(place: Workplace, run: Run, collector: Collector) -> str | None:
+def _manifest_of_failure(run: Run, pages: PageBatch, entries: list[PageEntry]) -> str | None:
     """The pages of a failed run are kept too: somebody will look at them. A full disk must not hide why it failed."""
     try:
-        return place.archive.write_manifest(run.archive_key, collector.entries)
+        return pages.write_manifest(run.archive_key, entries)
     except PipelineError as error:
         run.log("archive_failed", error.message, severity="error")
         return None
@@ -199,14 +201,16 @@ class Collected:
 
 @dataclass
 class Collector:
-    """Fetches and reads the pages of one event, politely and in a fixed order, keeping each in the archive."""
+    """Fetches and reads the pages of one event, politely and in a fixed order."""
 
     place: Workplace
     progress: Progress
     signal: StopSignal
     deadline: float  # monotonic seconds
     folder: PageFolder | None = None  # where --debug keeps what was fetched and read
-    entries: list[PageEntry] = field(default_factory=list)
+    batch: PageBatch | None = None  # where pages go to the archive; None: nowhere
+    entries: list[PageEntry] = field(default_factory=list)  # what went there
+    fetched: int = 0
 
     def collect(self, slug: str, source_event_id: str) -> Collected:
         """All pages of the event.
@@ -263,18 +267,8 @@ class Collector:
         ref = urls.parse_url(url)
         self.progress.enter(Stage.FETCH)
         page = self.place.client.fetch(url, ref.page_type, stop=self.signal.event, deadline=self.deadline)
-        sha256 = self.place.archive.put(page.body)
-        self.entries.append(
-            PageEntry(
-                url=page.url,
-                page_type=str(ref.page_type),
-                fetched_at_ms=page.fetched_at_ms,
-                how=page.how,
-                sha256=sha256,
-                build_marker=page_facts(page.body).build_marker,
-                status=page.status,
-            )
-        )
+        self.fetched += 1
+        sha256 = self._keep(page)
         self.progress.log(
             f"{ref.page_type}_page_fetched" if ref.page_type != "race_result" else "race_page_fetched",
             f"{page.url}: {len(page.body):,} bytes in {page.duration_ms} ms",
@@ -293,11 +287,29 @@ class Collector:
             self.folder.keep_record(record, ref)
         return record
 
+    def _keep(self, page: Page) -> str | None:
+        """The name of the page's bytes in the archive, where they are kept."""
+        if self.batch is None:
+            return None
+        sha256 = self.batch.put(page.body, page.gzipped)
+        self.entries.append(
+            PageEntry(
+                url=page.url,
+                page_type=page.page_type,
+                fetched_at_ms=page.fetched_at_ms,
+                how=page.how,
+                sha256=sha256,
+                build_marker=page_facts(page.body).build_marker,
+                status=page.status,
+            )
+        )
+        return sha256
+
     def check(self) -> None:
         """Between pages: stop when asked to, and when the run has had its time."""
         self.signal.check()
         if time.monotonic() >= self.deadline:
-            raise FetchError(Kind.TIMEOUT, "the run passed its deadline and was ended", pages_done=len(self.entries))
+            raise FetchError(Kind.TIMEOUT, "the run passed its deadline and was ended", pages_done=self.fetched)
 
 
 class Judged:
