@@ -155,6 +155,18 @@ def without_fence() -> None:
         module.lock_fence = lambda store, fence: None  # type: ignore[attr-defined]
 
 
+def torn_publish() -> None:
+    """Commit the rows before they are sealed, and die: what publishing in one transaction rules out."""
+    from pipeline.store import publish
+
+    def torn(original: Any, store: Any, *arguments: Any) -> None:
+        original(store, *arguments)
+        store.db.execute_sql("COMMIT")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    _replace(publish, "insert_rows", torn)
+
+
 class Impatient:
     """Wait less long than a person would for a database that somebody else holds."""
 

@@ -14,9 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
+import pytest
+
 from tests.conftest import NewDatabase
 from tests.faults.conftest import FAULTS, SetScene
-from tests.faults.inside import KillPoints
+from tests.faults.inside import KillPoints, torn_publish
 from tests.faults.processes import Launcher
 from tests.faults.scenes import Scene, small_site, tiny_site
 
@@ -124,6 +126,17 @@ def test_killed_at_every_statement_of_publishing(
     record_property("counts", f"{len(chosen)} of {len(names)} kills inside publish: served {dict(counts)}")
 
 
+def test_control_a_torn_publish_is_seen(set_scene: SetScene) -> None:
+    """The check that follows each kill has teeth: it goes red where rows were committed before they were sealed."""
+    scene = set_scene(tiny_site())
+    scene.ingest()
+    scene.correct()
+    old = scene.served()
+    assert scene.launch(prepare=torn_publish).wait() == -9
+    with pytest.raises(AssertionError):
+        scene.check_whole(old, scene.truth())
+
+
 def test_killed_at_every_statement_from_an_empty_database_on(
     new_database: NewDatabase, set_scene: SetScene, launcher: Launcher, tmp_path: Path, record_property: RecordCounts
 ) -> None:
@@ -133,18 +146,19 @@ def test_killed_at_every_statement_from_an_empty_database_on(
     def on_empty_database() -> Scene:
         return Scene(first.site, first.server, new_database(empty=True), tmp_path / "data", launcher)
 
-    names = kill_points(on_empty_database(), tmp_path / "points.json", only_publish=False)
+    for _ in range(2):  # the first one pays for what is loaded once, and may have more progress to write
+        names = kill_points(on_empty_database(), tmp_path / "points.json", only_publish=False)
     rng = random.Random(SEED)
     chosen = range(1, len(names) + 1) if FAULTS else sorted(rng.sample(range(1, len(names) + 1), 8))
     counts = Counter[str]()
     for number in chosen:
         scene = on_empty_database()
         attempt = scene.launch(prepare=KillPoints(number, tmp_path / "unused", only_publish=False))
-        # How often progress is written depends on the clock: the last places may not come up again.
+        # How often progress is written depends on the clock, so the last places may not come up again.
         counts["not reached"] += attempt.wait() == 0
         served = scene.check_whole(None, scene.truth())
         counts["lease left"] += scene.recover()
         counts[("nothing", "new")[served]] += 1
         scene.close()
-    assert counts["not reached"] <= 5
+    assert counts["not reached"] <= max(1, len(chosen) // 20)
     record_property("counts", f"{len(chosen)} of {len(names)} kills from an empty database on: served {dict(counts)}")
