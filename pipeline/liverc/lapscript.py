@@ -102,7 +102,7 @@ def read_blocks_fast(script: bytes) -> Blocks | None:
         text = text.replace(b"\\'", b"\x01")
         if b"\\" in text:
             return None
-    text = _TRAILING_COMMA.sub(b"}]", text.replace(b"'", b'"').replace(b"\x01", b"'"))
+    text = text.replace(b"'", b'"').replace(b"\x01", b"'")
     blocks: Blocks = []
     at = 0
     while (mention := text.find(b"racerLaps", at)) >= 0:
@@ -115,8 +115,11 @@ def read_blocks_fast(script: bytes) -> Blocks | None:
         at = text.find(b"};", head.end()) + 1
         if at == 0:
             return None
+        block = text[head.end() - 1 : at]
+        if comma := _TRAILING_COMMA.match(block, block.rfind(b"},")):
+            block = block[: comma.start()] + b"}]" + block[comma.end() :]
         try:
-            blocks.append((head[1].decode("ascii"), _decoder.decode(text[head.end() - 1 : at])))
+            blocks.append((head[1].decode("ascii"), _decoder.decode(block)))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
     return blocks or None
