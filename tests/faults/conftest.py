@@ -14,8 +14,11 @@ import pytest
 
 from mre_console.simulator.server import SimulatorServer
 from mre_console.simulator.site import SimulatedSite
-from tests.faults.processes import Launcher
-from tests.faults.scenes import Scene
+
+pytest.register_assert_rewrite("tests.faults.processes", "tests.faults.scenes")  # so that they say what they compared
+
+from tests.faults.processes import Launcher  # noqa: E402
+from tests.faults.scenes import Scene  # noqa: E402
 
 FAULTS = os.environ.get("MRE_FAULTS", "") not in ("", "0")  # at length
 SetScene = Callable[[SimulatedSite], Scene]

@@ -187,10 +187,10 @@ class Scene:
         if served is not None:
             self._check_served_run(row, served)
         with self.service.store.read():
-            assert (
-                self.service.store.sql("SELECT id FROM race WHERE run_id IN (SELECT id FROM run WHERE NOT sealed)")
-                == []
+            partial = self.service.store.sql(
+                "SELECT race.id FROM race JOIN run ON run.id = run_id WHERE NOT run.sealed"
             )
+        assert not partial, "rows of a run that is not sealed"
 
     def _check_served_run(self, row: EventRow, served: bytes) -> None:
         document_served = self.service.export(self.name)

@@ -37,6 +37,7 @@ class Trouble(NamedTuple):
     kind: Kind
     run: str
     said: str  # part of the message
+    left_out: str | None = None  # what could not be recorded, where that is not the whole failure
 
 
 # ---------------------------------------------------------------- SQLite
@@ -221,7 +222,7 @@ def pages_do_not_fit(scene: Scene) -> Attempt:
 
 
 TROUBLES = [
-    Trouble("sqlite", full, Kind.DB_FULL, "failed", "full"),
+    Trouble("sqlite", full, Kind.DB_FULL, "failed", "full", "the run's log"),
     Trouble("sqlite", full_while_publishing, Kind.DB_FULL, "failed", "full"),
     Trouble("sqlite", read_only, Kind.DB_READONLY, "none", "readonly"),
     Trouble("sqlite", folder_gone, Kind.DB_UNREACHABLE, "none", "gone"),
@@ -236,7 +237,7 @@ TROUBLES = [
     Trouble("postgresql", may_only_read, Kind.DB_READONLY, "none", "permission denied"),
     Trouble("postgresql", locked_before_publishing, Kind.DB_BUSY, "left", "another process"),
     Trouble("postgresql", no_space_for_races, Kind.DB_FULL, "failed", "No space left"),
-    Trouble("postgresql", no_space_for_races_and_log, Kind.DB_FULL, "failed", "No space left"),
+    Trouble("postgresql", no_space_for_races_and_log, Kind.DB_FULL, "failed", "No space left", "the run's log"),
     Trouble("postgresql", connection_lost_while_publishing, Kind.DB_UNREACHABLE, "failed", "terminat"),
     Trouble("postgresql", database_gone_before_publishing, Kind.DB_UNREACHABLE, "left", "does not exist"),
     Trouble("postgresql", pages_is_a_file, Kind.ARCHIVE_FAILED, "failed", "page archive cannot be written"),
@@ -281,6 +282,8 @@ def test_trouble_is_named_and_changes_nothing(set_scene: SetScene, trouble: Trou
     assert after.state == {"none": "complete", "failed": "failed", "left": "running"}[trouble.run]
     assert len(scene.service.runs(scene.name)) == runs + (trouble.run != "none")
     assert bool(scene.service.locks()) == ("lock" in details) == (trouble.run == "left")
+    if trouble.run != "left":
+        assert details.get("not_recorded", "").partition(":")[0] == (trouble.left_out or "")
     scene.recover()
     assert scene.check_whole(scene.truth()) == 0
 
@@ -315,9 +318,8 @@ def test_wherever_the_database_fills_up_the_failure_is_recorded(
         counts[left_out] += 1
         scene.recover()
     record_property("counts", f"{ROUNDS} runs with little room: {dict(counts)}")
-    assert counts["all recorded"]
-    assert counts["the run's log"]
-    assert counts["not recorded"] <= ROUNDS // 20
+    assert counts["all recorded"] + counts["the run's log"] > ROUNDS // 2
+    assert counts["not recorded"] <= max(2, ROUNDS // 20)
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)

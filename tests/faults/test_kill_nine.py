@@ -66,7 +66,7 @@ def test_killed_at_random_moments(set_scene: SetScene, record_property: RecordCo
     durations = calibrate(scene)
     died, counts, fresh = Counter[str](), Counter[str](), 0
     for number in range(3 * KILLS):
-        if died.total() == KILLS:
+        if died.total() >= KILLS and set(died) == set(PHASES):
             break
         if first_time := number % FRESH_EVERY == FRESH_EVERY - 1:
             fresh += 1
@@ -88,7 +88,7 @@ def test_killed_at_random_moments(set_scene: SetScene, record_property: RecordCo
         if first_time:
             scene.turn_to(0)
     record_property("counts", f"{died.total()} kills at random moments: {dict(died)}, served {dict(counts)}")
-    assert died.total() == KILLS
+    assert died.total() >= KILLS
     assert set(died) == set(PHASES), "the moments did not spread over the whole run"
 
 
@@ -133,7 +133,7 @@ def test_control_a_torn_publish_is_seen(set_scene: SetScene) -> None:
     scene.correct()
     old = scene.served()
     assert scene.launch(prepare=torn_publish).wait() == -9
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="not sealed"):
         scene.check_whole(old, scene.truth())
 
 
