@@ -150,12 +150,18 @@ class ConsoleApp(App[str | None]):
             asyncio.get_running_loop().add_signal_handler(number, lambda: asyncio.ensure_future(self.action_quit()))
 
     async def action_quit(self) -> None:
-        """Stop what runs here, wait for it a moment without holding up the screen, and leave."""
-        if self._quitting:
-            return
-        self._quitting = True
+        """Leave, once; the screens stay alive meanwhile."""
+        if not self._quitting:
+            self._quitting = True
+            self.run_worker(self._stop_and_leave(), name="quitting")
+
+    async def _stop_and_leave(self) -> None:
+        """Stop what runs here, give it a moment to end as interrupted, and exit."""
         self._source.stop()
         self._service.stop("the console was closed")
+        for screen in self.screen_stack:
+            if isinstance(screen, home.HomeScreen):
+                screen.show_closing()
         until = self._clock() + STOPPING_S
         while self._service.running_here() and self._clock() < until:
             await asyncio.sleep(0.01)

@@ -15,9 +15,10 @@ from typing import TypeVar
 from pipeline.errors import Kind, PipelineError
 
 Answer = TypeVar("Answer")
+THREAD_PREFIX = "console-question"
 
 
-async def off_loop(question: Callable[[], Answer], name: str = "question") -> Answer:
+async def off_loop(question: Callable[[], Answer]) -> Answer:
     """Call `question` in a thread of its own and return its answer.
 
     Raises:
@@ -45,7 +46,7 @@ async def off_loop(question: Callable[[], Answer], name: str = "question") -> An
         with suppress(RuntimeError):  # the program has quit meanwhile
             loop.call_soon_threadsafe(settle, value, error)
 
-    threading.Thread(target=work, name=f"console-{name}", daemon=True).start()
+    threading.Thread(target=work, name=THREAD_PREFIX, daemon=True).start()
     return await answered
 
 

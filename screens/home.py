@@ -18,7 +18,6 @@ from textual.containers import Container, Vertical
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widget import Widget
 from textual.widgets import Footer, Input, Static
 
 from pipeline.errors import Kind, PipelineError
@@ -29,16 +28,17 @@ from screens.picture import Picture
 from screens.poller import PictureSource
 from screens.ports import Clock, ConsoleService
 from screens.reading import ReadingScreen, error_screen
-from screens.rows import EVENT_COLUMNS, LOCK_COLUMNS, event_row, known, lock_row
+from screens.rows import EVENT_COLUMNS, LOCK_COLUMNS, event_row, lock_row
+from screens.summary import LogState, about_event, header_facts, no_events_text, run_cards, titles, trouble_text
 from screens.telling import lock_lines, warning_lines
 from screens.welcome import WelcomeScreen
-from screens.widgets.header import Facts, Header
+from screens.widgets.header import Header
 from screens.widgets.log import LogView
 from screens.widgets.panes import PaneTabs, Tab
-from screens.widgets.runs import RunCard, RunPane
+from screens.widgets.runs import RunPane
 from screens.widgets.table import RowTable
 from screens.widgets.tones import content
-from screens.words import SEVERITIES, Phrase, Tone, clean, count, span
+from screens.words import SEVERITIES, clean, count
 
 if TYPE_CHECKING:
     from pipeline.ingest import IngestReport
@@ -48,7 +48,6 @@ PANES = ("events", "runs", "locks", "log")
 LOWER_PANES = PANES[1:]
 SMALL = (100, 30)  # below this width or height one lower pane is shown at a time
 LARGE_WIDTH = 160  # from here on the runs and locks stand beside the events
-STALE_S = 3.0  # older than this, the picture's age is told in words
 
 
 class IngestEnded(Message):
@@ -96,6 +95,8 @@ class HomeScreen(Screen[None]):
         self._picture = Picture()
         self._began = clock()
         self._welcomed = False
+        self._leaving = False
+        self._can = (False, False)  # is there a selected event, and a failure to explain?
         self._starting: set[str] = set()  # events whose ingestion was just asked for
 
     def compose(self) -> ComposeResult:
@@ -129,112 +130,61 @@ class HomeScreen(Screen[None]):
     def _show(self, picture: Picture) -> None:
         """Draw a new picture; every part finds out by itself what of it changed."""
         self._picture = picture
-        if picture.snapshot is not None:
-            self._draw_tables(picture.snapshot)
-            self._draw_runs(picture.snapshot)
-            self.query_one(LogView).add_lines(picture.lines)
-            self._starting &= {line.event for line in picture.snapshot.events if line.state != "running"}
+        snapshot = picture.snapshot
+        self.query_one("#runs", RunPane).list.cards = run_cards(picture)
+        self._draw_tables(snapshot)
+        self.query_one(LogView).add_lines(picture.lines)
         self._title_panes()
         self._draw_header()
-        self.refresh_bindings()
-        if (
-            picture.snapshot is not None
-            and not picture.snapshot.totals.events
-            and not self._welcomed
-            and self.is_current
-        ):
-            self._welcomed = True
-            self._welcome()
+        if snapshot is not None:
+            self._starting &= {line.event for line in snapshot.events if line.state != "running"}
+        self._welcome_newcomer()
 
-    def _draw_tables(self, snapshot: Snapshot) -> None:
-        live = {run.event_id: run for run in snapshot.live}
-        locks = {lock.event_id: lock for lock in snapshot.locks}
-        rows = [event_row(line, snapshot.taken_at, live, locks) for line in snapshot.events]
-        empty = (
-            f"no event matches “{clean(self._picture.text)}”"
-            if self._picture.text
-            else "no events yet: a adds one, t follows a track"
-        )
-        self.query_one("#events", RowTable).show_rows(rows, empty=empty)
-        self.query_one("#locks", RowTable).show_rows(map(lock_row, snapshot.locks))
+    def _draw_tables(self, snapshot: Snapshot | None) -> None:
+        events, locks = (snapshot.events, snapshot.locks) if snapshot is not None else ((), ())
+        running = {run.event_id: run for run in snapshot.live} if snapshot is not None else {}
+        locked = {lock.event_id: lock for lock in locks}
+        now = snapshot.taken_at if snapshot is not None else 0
+        rows = [event_row(line, now, running, locked) for line in events]
+        self.query_one("#events", RowTable).show_rows(rows, empty=no_events_text(self._picture))
+        self.query_one("#locks", RowTable).show_rows(map(lock_row, locks))
         self._draw_selected()
 
-    def _draw_runs(self, snapshot: Snapshot) -> None:
-        locks = {lock.run_id: lock for lock in snapshot.locks}
-        self.query_one("#runs", RunPane).list.cards = tuple(
-            RunCard(run, self._picture.rates.get(run.run_id), locks.get(run.run_id)) for run in snapshot.live
-        )
-
     def _draw_selected(self) -> None:
-        """What is known of the selected event, at a length that no column has room for."""
-        event, snapshot = self.selected, self._picture.snapshot
-        line = self.query_one("#selected", Static)
-        if event is None or snapshot is None:
-            line.update("")
-            return
-        live = next((run for run in snapshot.live if run.event_id == event.event_id), None)
-        lock = next((lock for lock in snapshot.locks if lock.event_id == event.event_id), None)
-        what = known(event, snapshot.taken_at, live, lock)
-        line.update(content([Phrase(f"{clean(event.event_name) or clean(event.event)}: ", Tone.QUIET), what]))
+        event = self.selected
+        self.query_one("#selected", Static).update(content(about_event(self._picture, event)))
+        can = (event is not None, event is not None and event.state == "failed")
+        if can != self._can:
+            self._can = can
+            self.refresh_bindings()
 
     def _draw_header(self) -> None:
-        snapshot, seen_at = self._picture.snapshot, self._picture.seen_at
-        age = None if seen_at is None else self._clock() - seen_at
-        facts = Facts(
-            database=self._service.shown_database,
-            site=self._service.shown_site,
-            age_s=age,
-            trouble=self._picture.trouble is not None,
-            closing=self.query_one(Header).facts.closing,
+        """Called with every picture and every second: an old picture must say that it is old."""
+        now, seen_at = self._clock(), self._picture.seen_at
+        age = None if seen_at is None else now - seen_at
+        service = self._service
+        self.query_one(Header).facts = header_facts(
+            self._picture, service.shown_database, service.shown_site, age_s=age, closing=self._leaving
         )
-        if snapshot is not None:
-            totals = snapshot.totals
-            facts = Facts(
-                facts.database, facts.site, totals.events, totals.served, totals.races, totals.laps,
-                totals.events_by_state.get("failed", 0), len(snapshot.live), len(snapshot.warnings),
-                age, facts.trouble, facts.closing,
-            )  # fmt: skip
-        self.query_one(Header).facts = facts
-        self._draw_trouble(age)
-
-    def _draw_trouble(self, age: float | None) -> None:
-        """Silence about an old picture would be a lie: say how old it is, and why."""
-        waited = self._clock() - self._began if age is None else age
-        trouble = self._picture.trouble
+        text = trouble_text(self._picture, age_s=age, waited_s=now - self._began)
         banner = self.query_one("#trouble", Static)
-        banner.display = trouble is not None or waited > STALE_S
-        if not banner.display:
-            return
-        what = (
-            f"▲ What you see is {span(waited)} old"
-            if age is not None
-            else f"▲ Nothing could be read so far ({span(waited)})"
-        )
-        why = (
-            "the database does not answer"
-            if trouble is None
-            else f"{clean(trouble.message)} [{trouble.details.get('kind')}]"
-        )
-        banner.update(f"{what}: {why}. Trying again every second.")
+        banner.display = bool(text)
+        if text:
+            banner.update(text)
 
     def _title_panes(self) -> None:
-        snapshot, log = self._picture.snapshot, self.query_one(LogView)
-        shown, matching = (len(snapshot.events), snapshot.events_matching) if snapshot is not None else (0, 0)
-        window = f"{shown} of {matching:,}" if matching > shown else f"{matching:,}"
-        matches = f" matching “{clean(self._picture.text)}”" if self._picture.text else ""
-        following = "following" if log.following else f"paused · +{count(log.unseen, 'line')} · f follows"
-        titles = {
-            "events-pane": f"Events {window}{matches}",
-            "runs": f"Runs {len(snapshot.live) if snapshot is not None else 0}",
-            "locks": f"Locks {len(snapshot.locks) if snapshot is not None else 0}",
-            "log": f"Log (UTC) · {log.book.level} and worse · {following}"
-            if log.book.level != "debug"
-            else f"Log (UTC) · everything · {following}",
-        }
-        for pane, title in titles.items():
+        log = self.query_one(LogView)
+        named = titles(self._picture, LogState(log.book.level, log.following, log.unseen))
+        for pane, title in named.items():
             self.query_one(f"#{pane}").border_title = title
-        short = {**titles, "log": f"Log {log.book.level}" + ("" if log.following else f" +{count(log.unseen, 'line')}")}
-        self.query_one(PaneTabs).tabs = tuple(Tab(pane, short[pane]) for pane in LOWER_PANES)
+        short = f"Log {log.book.level}" + ("" if log.following else f" +{count(log.unseen, 'line')}")
+        texts = {**named, "log": short}
+        self.query_one(PaneTabs).tabs = tuple(Tab(pane, texts[pane]) for pane in LOWER_PANES)
+
+    def show_closing(self) -> None:
+        """Say that runs are being stopped."""
+        self._leaving = True
+        self._draw_header()
 
     @on(LogView.Changed)
     def _log_changed(self) -> None:
@@ -290,7 +240,6 @@ class HomeScreen(Screen[None]):
     @on(RowTable.Moved, "#events")
     def _selection_moved(self) -> None:
         self._draw_selected()
-        self.refresh_bindings()
 
     @on(RowTable.Chosen, "#events")
     def _open(self) -> None:
@@ -385,6 +334,13 @@ class HomeScreen(Screen[None]):
             listed = await off_loop(partial(self._service.refresh_track, slug))
             self.notify(f"{slug}: {count(len(listed), 'event')} listed.", markup=False)
 
+    def _welcome_newcomer(self) -> None:
+        """Once, where no event is known."""
+        snapshot = self._picture.snapshot
+        if snapshot is not None and not snapshot.totals.events and not self._welcomed and self.is_current:
+            self._welcomed = True
+            self._welcome()
+
     @work
     async def _welcome(self) -> None:
         try:
@@ -404,9 +360,10 @@ class HomeScreen(Screen[None]):
             self._run_errand(self._then_welcome(errands.add_event(self.app, self._service, self._ended)))
 
     async def _then_welcome(self, errand: Awaitable[object]) -> None:
-        """Come back to the welcome where the errand was given up."""
-        if await errand in (None, False, True):
+        """Come back to the welcome where the errand did not lead to a track or an event."""
+        if not isinstance(await errand, str):
             self._welcomed = False
+            self.call_after_refresh(self._welcome_newcomer)
 
     def action_warnings(self) -> None:
         warnings = self._picture.snapshot.warnings if self._picture.snapshot is not None else ()
@@ -450,9 +407,3 @@ class HomeScreen(Screen[None]):
         field = self.query_one("#filter", Input)
         field.display = bool(field.value.strip())
         self.query_one("#events").focus()
-
-    def show_closing(self) -> None:
-        """Say that runs are being stopped."""
-        header: Widget = self.query_one(Header)
-        assert isinstance(header, Header)
-        header.facts = Facts(**{**header.facts.__dict__, "closing": True})

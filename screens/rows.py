@@ -98,14 +98,14 @@ def lock_row(lock: LockView) -> Row:
 
 RACE_COLUMNS = (
     Column("#", 3, right=True),
-    Column("Race", 28, flex=3),
+    Column("Race", 24, flex=3),
     Column("Class", 14, flex=1, rank=4),
     Column("Round", 10, flex=1, rank=2),
     Column("Completed", 16, rank=1),
     Column("Length", 7, right=True, rank=3),
     Column("Drivers", 7, right=True),
     Column("Laps", 6, right=True),
-    Column("Winner", 14, flex=2),
+    Column("Winner", 12, flex=2),
 )
 
 

@@ -17,12 +17,12 @@ from screens.widgets.table import Column, Row, RowTable
 from screens.widgets.tones import lines
 from screens.words import Phrase, Tone, clean
 
-CONTACT = ("contact", "c", "Say who fetches", "LiveRC must be able to reach you. Asked once.")
+CONTACT = ("contact", "c", "Say who fetches", "LiveRC must be able to reach you")
 CHOICES = (
-    ("follow", "t", "Follow a track", "Lists its events; you choose what to ingest."),
-    ("add", "a", "Add an event by its URL", "Ingests it at once."),
-    ("demo", "d", "Open the demo", "A simulated LiveRC on this machine; touches nothing of yours."),
-    ("look", "esc", "Go to the console", "It is empty, and waits for you."),
+    ("follow", "t", "Follow a track", "lists its events, ingests none"),
+    ("add", "a", "Add an event by its URL", "ingests it at once"),
+    ("demo", "d", "Open the demo", "a simulated LiveRC on this machine"),
+    ("look", "esc", "Go to the console", "empty, and waiting for you"),
 )
 
 
@@ -52,7 +52,7 @@ class WelcomeScreen(ModalScreen[str]):
         with Vertical(id="welcome") as box:
             box.border_title = "MRE"
             yield Static(self._text())
-            yield RowTable((Column("", 4), Column("How to begin", 24, flex=1), Column("", 20, flex=3)))
+            yield RowTable((Column("", 4), Column("How to begin", 23), Column("", 20, flex=1)))
         yield Footer()
 
     def _text(self) -> Content:

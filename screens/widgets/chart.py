@@ -93,4 +93,4 @@ class LapChart(PlotWidget, can_focus=False, inherit_bindings=False):
         self.scatter([numbers[seconds.index(fastest)]], [fastest], "●", self._colour("fastest"))
 
     def _colour(self, part: str) -> str:
-        return str(self.get_component_rich_style(f"chart--{part}", partial=True))
+        return str(self.get_component_rich_style(f"chart--{part}"))

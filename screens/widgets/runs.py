@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 STAGES = ("fetch", "parse", "normalise", "validate", "publish")
 READING = ("fetch", "parse")  # they take turns, page by page: both are under way until the last page
 BETWEEN = " │ "
+NOMINAL_WIDTH = 80
 BAR_LEAST = 8  # cells; a shorter bar says nothing
 Line = list[Phrase]
 
@@ -111,22 +112,24 @@ class RunList(Widget):
 
     DEFAULT_CSS = "RunList { height: auto; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }"
 
-    cards: reactive[tuple[RunCard, ...]] = reactive((), layout=True)
+    cards: reactive[tuple[RunCard, ...]] = reactive(())
     idle_text: reactive[str] = reactive("")
 
-    def _lines(self, width: int) -> list[Line]:
-        if not self.cards:
+    def watch_cards(self, before: tuple[RunCard, ...], after: tuple[RunCard, ...]) -> None:
+        """A new layout of the screen is needed only where the number of lines changes, which no width does."""
+        if len(self._lines(NOMINAL_WIDTH, before)) != len(self._lines(NOMINAL_WIDTH, after)):
+            self.refresh(layout=True)
+
+    def _lines(self, width: int, cards: tuple[RunCard, ...]) -> list[Line]:
+        if not cards:
             return [[Phrase(self.idle_text, Tone.QUIET)]]
-        said: list[Line] = []
-        for card in self.cards:
-            said += run_lines(card, width)
-        return said
+        return [line for card in cards for line in run_lines(card, width)]
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return len(self._lines(width))
+        return len(self._lines(width, self.cards))
 
     def render(self) -> RenderResult:
-        return lines(self._lines(self.content_size.width))
+        return lines(self._lines(self.content_size.width, self.cards))
 
 
 class RunPane(VerticalScroll, can_focus=True, inherit_bindings=False):

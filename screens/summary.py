@@ -1,0 +1,107 @@
+"""What a picture says in a few words: the header's facts, the panes' titles, what is known of one event, how old it all is.
+
+Pure functions between the picture and the home screen's widgets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from screens.picture import Picture
+from screens.rows import known
+from screens.widgets.header import Facts
+from screens.widgets.runs import RunCard
+from screens.words import Phrase, Tone, clean, count, span
+
+if TYPE_CHECKING:
+    from pipeline.snapshot import EventLine
+
+STALE_S = 3.0  # older than this, the picture's age is told in words
+
+
+class LogState(NamedTuple):
+    """What the log's title tells."""
+
+    level: str
+    following: bool
+    unseen: int  # lines below the one last seen
+
+
+def header_facts(picture: Picture, database: str, site: str, *, age_s: float | None, closing: bool) -> Facts:
+    """What the first line is made of."""
+    snapshot, trouble = picture.snapshot, picture.trouble is not None
+    if snapshot is None:
+        return Facts(database, site, age_s=age_s, trouble=trouble, closing=closing)
+    totals = snapshot.totals
+    return Facts(
+        database=database,
+        site=site,
+        events=totals.events,
+        served=totals.served,
+        races=totals.races,
+        laps=totals.laps,
+        failed=totals.events_by_state.get("failed", 0),
+        running=len(snapshot.live),
+        warnings=len(snapshot.warnings),
+        age_s=age_s,
+        trouble=trouble,
+        closing=closing,
+    )
+
+
+def trouble_text(picture: Picture, *, age_s: float | None, waited_s: float) -> str:
+    """Why the picture is old, in words; empty while it is fresh. `waited_s` counts where there never was one."""
+    trouble = picture.trouble
+    if trouble is None and (waited_s if age_s is None else age_s) <= STALE_S:
+        return ""
+    what = f"What you see is {span(age_s)} old" if age_s is not None else f"Nothing could be read for {span(waited_s)}"
+    why = "the database does not answer."
+    if trouble is not None:
+        why = f"{clean(trouble.message)} [{trouble.details.get('kind')}]."
+        if not trouble.details.get("retryable"):
+            why += f" {clean(str(trouble.details.get('remedy', '')))}"
+    return f"▲ {what}: {why} Trying again every second."
+
+
+def titles(picture: Picture, log: LogState) -> dict[str, str]:
+    """Pane → its title."""
+    snapshot = picture.snapshot
+    shown, matching = (len(snapshot.events), snapshot.events_matching) if snapshot is not None else (0, 0)
+    window = f"{shown} of {matching:,}" if matching > shown else f"{matching:,}"
+    matches = f" matching “{clean(picture.text)}”" if picture.text else ""
+    level = "everything" if log.level == "debug" else f"{log.level} and worse"
+    following = "following" if log.following else f"paused · +{count(log.unseen, 'line')} · f follows"
+    return {
+        "events-pane": f"Events {window}{matches}",
+        "runs": f"Runs {len(snapshot.live) if snapshot is not None else 0}",
+        "locks": f"Locks {len(snapshot.locks) if snapshot is not None else 0}",
+        "log": f"Log (UTC) · {level} · {following}",
+    }
+
+
+def no_events_text(picture: Picture) -> str:
+    """What the table of events says where it is empty."""
+    if picture.snapshot is None:
+        return "reading the database …" if picture.trouble is None else "nothing could be read yet"
+    return (
+        f"no event matches “{clean(picture.text)}”" if picture.text else "no events yet: a adds one, t follows a track"
+    )
+
+
+def run_cards(picture: Picture) -> tuple[RunCard, ...]:
+    """The runs under way with their speed and their locks."""
+    if picture.snapshot is None:
+        return ()
+    locks = {lock.run_id: lock for lock in picture.snapshot.locks}
+    return tuple(RunCard(run, picture.rates.get(run.run_id), locks.get(run.run_id)) for run in picture.snapshot.live)
+
+
+def about_event(picture: Picture, event: EventLine | None) -> list[Phrase]:
+    """What is known of an event, at a length that no column has room for."""
+    snapshot = picture.snapshot
+    if event is None or snapshot is None:
+        return []
+    live = next((run for run in snapshot.live if run.event_id == event.event_id), None)
+    lock = next((lock for lock in snapshot.locks if lock.event_id == event.event_id), None)
+    name = clean(event.event_name) or clean(event.event)
+    return [Phrase(f"{name}: ", Tone.QUIET), known(event, snapshot.taken_at, live, lock)]
