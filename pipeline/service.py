@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from pipeline import records
-from pipeline.errors import FetchError, Kind, PipelineError, StateError
+from pipeline.errors import Kind, PipelineError, StateError
 from pipeline.holders import program_version
 from pipeline.observe import Bus
 from pipeline.stopping import StopGroup
@@ -179,11 +179,12 @@ class Service:
     ) -> Iterator[TrackIngestion]:
         """Ingest a track's events that began on or after `since` (ISO date) and are not served yet, newest first.
 
-        Resumable: what was published before is passed over, so the same call goes on where the last one ended. An event
-        that fails does not stop the others; a stop of the program does.
+        Resumable: what was published before is passed over, and what failed before comes last, so the same call goes on
+        where the last one ended. An event that fails does not stop the others; a stop of the program does.
         """
         rows = self.refresh_track(slug)
         due = [row for row in rows if (row.start_date or "") >= since and row.ingest_depth == "none"]
+        due.sort(key=lambda row: row.state == "failed")
         for row in due[:limit]:
             name = f"{row.track_slug}/{row.source_event_id}"
             try:
@@ -298,9 +299,9 @@ class Service:
             ref = parse_url(url)
             page = self.client.fetch(url, ref.page_type, stop=signal.event, deadline=None)
             return read_page(page.body, ref)
-        except FetchError as error:
-            if error.kind is Kind.INTERRUPTED:
-                raise signal.error() from error
+        except PipelineError as error:
+            if error.kind is Kind.INTERRUPTED and signal.tripped:
+                raise signal.error() from error  # which says who stopped it
             raise
         finally:
             self.stops.discard(signal)
