@@ -1,7 +1,7 @@
 """The Textual app: holds the one picture, the themes and the keys that work everywhere, and knows how to quit.
 
-Pictures arrive as one message each from the poller's thread; the handler assigns one reactive, and the screens that watch
-it draw themselves. Quitting stops the runs of this process, gives them a moment to end as interrupted, and goes.
+Pictures arrive as one message each from the poller's thread; the handler assigns one reactive, and the screens that
+watch it draw themselves. Quitting stops the runs of this process, gives them a moment to end as interrupted, and goes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from mre_console.backend import ConsoleBackend
-from screens.help import entries, help_lines
 from screens import home
+from screens.help import entries, help_lines
 from screens.picture import Picture
 from screens.poller import PictureSource, Poller
 from screens.ports import Clock, ConsoleService, system_clock
@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 
 DEMO = "demo"  # the app's result where the operator wants to see the demo
 STOPPING_S = 0.8  # how long runs may take to end as interrupted before the console goes anyway
+Hidden = partial(Binding, show=False)  # in the help and the palette, not on the last line
 DARK, LIGHT = "mre-dark", "mre-light"
+QUIT = "Stop the runs of this console and leave"
 MakeSource = Callable[[ConsoleService, Clock, Callable[[Picture], object]], PictureSource]
 
 THEMES = (
@@ -98,19 +100,26 @@ class ConsoleApp(App[str | None]):
     TITLE = "MRE"
     CSS_PATH = Path(home.__file__).with_suffix(".tcss")  # Textual reads a screen's own file only where it is pushed
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark", "help", "Help", id="app.help", tooltip="The keys that work here and now", key_display="?"),
-        Binding("q", "quit", "Quit", id="app.quit", tooltip="Stop the runs of this console and leave"),
-        Binding("ctrl+q", "quit", "Quit", id="app.quit_always", tooltip="Stop the runs of this console and leave", show=False, priority=True),
-        Binding("d", "toggle_theme", "Light/dark", id="app.theme", tooltip="Change between the dark and the light theme", show=False),
-        Binding("ctrl+c", "help_quit", "Copy", id="app.copy", tooltip="Copy the selected text", show=False),
-    ]  # fmt: skip
+        Binding("question_mark", "help", "Help", id="app.help", tooltip="The keys that work here", key_display="?"),
+        Binding("q", "quit", "Quit", id="app.quit", tooltip=QUIT),
+        Hidden("ctrl+q", "quit", "Quit", id="app.quit_always", tooltip=QUIT, priority=True),
+        Hidden("d", "toggle_theme", "Light/dark", id="app.theme", tooltip="The light theme, or back to the dark one"),
+        Hidden("ctrl+c", "help_quit", "Copy", id="app.copy", tooltip="Copy the selected text"),
+    ]
 
     picture: reactive[Picture] = reactive(Picture())
 
     def __init__(
-        self, service: ConsoleService, *, clock: Clock = system_clock, make_source: MakeSource = Poller
+        self,
+        service: ConsoleService,
+        *,
+        clock: Clock = system_clock,
+        make_source: MakeSource = Poller,
+        welcome: bool = True,
     ) -> None:
+        """`welcome`: greet whoever has no events yet."""
         super().__init__()
+        self._welcome = welcome
         self._service = service
         self._clock = clock
         self._source = make_source(service, clock, self._deliver)
@@ -121,7 +130,7 @@ class ConsoleApp(App[str | None]):
             self.theme = DARK
 
     def get_default_screen(self) -> home.HomeScreen:
-        return home.HomeScreen(self._service, self._source, self._clock)
+        return home.HomeScreen(self._service, self._source, self._clock, welcome=self._welcome)
 
     def on_mount(self) -> None:
         self._catch_signals()
@@ -214,14 +223,14 @@ def run_demo(folder: Path) -> None:
         director = Director(demo, service)
         director.start()
         try:
-            _run(service)
+            _run(service, welcome=False)  # its events arrive by themselves
         finally:
             director.stop()
 
 
-def _run(service: Service, config_file: Path | None = None) -> str | None:
+def _run(service: Service, config_file: Path | None = None, *, welcome: bool = True) -> str | None:
     """Run the app to its end. What still runs afterwards is stopped: nothing goes on without being seen."""
-    app = ConsoleApp(ConsoleBackend(service, config_file))
+    app = ConsoleApp(ConsoleBackend(service, config_file), welcome=welcome)
     try:
         result = app.run()
     finally:

@@ -1,6 +1,7 @@
 """Into what is served of an event: its races, a race's results, a result's laps. Three screens, one above the other.
 
-Every one shows where it is (`Events › event › race › driver`), reads its rows off the loop, and goes back with escape.
+Every one shows where it is (`Events › event › race › driver`), reads its rows off the loop, and goes back with
+escape.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from pipeline.errors import PipelineError
 from screens.background import off_loop
@@ -23,6 +24,7 @@ from screens.picture import Picture
 from screens.ports import ConsoleService
 from screens.reading import error_screen
 from screens.rows import RACE_COLUMNS, RESULT_COLUMNS, race_row, result_row
+from screens.widgets.keys import KeyLine
 from screens.widgets.table import Column, Row, RowTable
 from screens.widgets.tones import content
 from screens.words import Phrase, Tone, clean, count
@@ -56,7 +58,7 @@ class BrowseScreen(Screen[None], Generic[Item]):
         yield Static("", id="about", markup=False)
         with Container(id="level"):
             yield RowTable(self.columns, empty=READING, opens=self.opens)
-        yield Footer()
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self.query_one(RowTable).focus()

@@ -1,7 +1,7 @@
 """What an operator can set off from more than one screen: adding an event, following a track, saying who fetches.
 
-Each errand is a coroutine that runs in a Textual worker: it asks what it must, calls the service off the loop, and shows
-what went wrong in the dialog where it was typed.
+Each errand is a coroutine that runs in a Textual worker: it asks what it must, calls the service off the loop, and
+shows what went wrong in the dialog where it was typed.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ async def said_who(app: ConsoleApp, service: ConsoleService) -> bool:
 
     question = Question(
         "Who fetches?",
-        "LiveRC's operators must be able to reach whoever fetches their pages. Your e-mail address or web page goes into "
-        "every request. It is asked once.",
+        "LiveRC's operators must be able to reach whoever fetches their pages. Your e-mail address or web page goes "
+        "into every request. It is asked once.",
         "you@example.org",
         "Save",
         accept,

@@ -1,4 +1,4 @@
-"""Why an event failed: the envelope in words, what is served meanwhile, what to do, the run's log. All of it to copy."""
+"""Why an event failed: the envelope in words, what is served meanwhile, what to do, the run's log. All to be copied."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from pipeline.errors import PipelineError
 from screens.background import off_loop
 from screens.ports import ConsoleService
 from screens.reading import error_screen
 from screens.telling import failure_lines, plain
+from screens.widgets.keys import KeyLine
 from screens.widgets.tones import lines as drawn
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class FailureScreen(Screen[bool]):
         with VerticalScroll(id="failure", can_focus=False) as box:
             box.border_title = f"Events › {self._event.event} › failure"
             yield Static()
-        yield Footer()
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self._draw()

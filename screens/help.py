@@ -1,4 +1,7 @@
-"""Help about where the operator is: every key that works now, the focused pane's first. Made from the bindings themselves."""
+"""Help about where the operator is: every key that works now, the focused pane's first.
+
+It is made from the bindings themselves, as the command palette is, so neither can be out of date.
+"""
 
 from __future__ import annotations
 

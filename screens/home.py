@@ -18,7 +18,7 @@ from textual.containers import Container, Vertical
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from pipeline.errors import Kind, PipelineError
 from screens import errands
@@ -33,6 +33,7 @@ from screens.summary import LogState, about_event, header_facts, no_events_text,
 from screens.telling import lock_lines, warning_lines
 from screens.welcome import WelcomeScreen
 from screens.widgets.header import Header
+from screens.widgets.keys import KeyLine
 from screens.widgets.log import LogView
 from screens.widgets.panes import PaneTabs, Tab
 from screens.widgets.runs import RunPane
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from pipeline.ingest import IngestReport
     from pipeline.snapshot import EventLine, Snapshot
 
+Hidden = partial(Binding, show=False)  # in the help and the palette, not on the last line
 PANES = ("events", "runs", "locks", "log")
 LOWER_PANES = PANES[1:]
 SMALL = (100, 30)  # below this width or height one lower pane is shown at a time
@@ -72,29 +74,30 @@ class HomeScreen(Screen[None]):
         Binding("e", "explain", "Why", id="home.explain", tooltip="Why the selected event failed"),
         Binding("slash", "filter", "Filter", id="home.filter", tooltip="Show only events that match"),
         Binding("t", "follow_track", "Track", id="home.track", tooltip="Follow a track and list its events"),
-        Binding("u", "refresh_track", "Update track", id="home.refresh", tooltip="Read the events listing of the selected event's track again", show=False),
-        Binding("w", "warnings", "Warnings", id="home.warnings", tooltip="The warnings that wait for a person", show=False),
-        Binding("l", "level", "Level", id="home.level", tooltip="The log's level: debug, info, warning, error", show=False),
-        Binding("f", "follow_log", "Follow", id="home.follow", tooltip="Follow the log's end, or stop to", show=False),
-        Binding("tab", "pane(1)", "Next pane", id="home.next_pane", tooltip="To the next pane", show=False),
-        Binding("shift+tab", "pane(-1)", "Previous pane", id="home.previous_pane", tooltip="To the previous pane", show=False),
-        Binding("1", "show_pane('events')", "Events", id="home.events", tooltip="To the events", show=False),
-        Binding("2", "show_pane('runs')", "Runs", id="home.runs", tooltip="To the runs under way", show=False),
-        Binding("3", "show_pane('locks')", "Locks", id="home.locks", tooltip="To the locks", show=False),
-        Binding("4", "show_pane('log')", "Log", id="home.log", tooltip="To the log", show=False),
-        Binding("escape", "clear_filter", "All events", id="home.clear_filter", tooltip="Show all events again", show=False),
-    ]  # fmt: skip
+        Hidden("u", "refresh_track", "Update", id="home.refresh", tooltip="List the selected event's track again"),
+        Hidden("w", "warnings", "Warnings", id="home.warnings", tooltip="The warnings that wait for a person"),
+        Hidden("l", "level", "Level", id="home.level", tooltip="The log's level: debug, info, warning, error"),
+        Hidden("f", "follow_log", "Follow", id="home.follow", tooltip="Follow the log's end, or stop to"),
+        Hidden("tab", "pane(1)", "Next pane", id="home.next_pane", tooltip="To the next pane"),
+        Hidden("shift+tab", "pane(-1)", "Previous pane", id="home.previous_pane", tooltip="To the previous pane"),
+        Hidden("1", "show_pane('events')", "Events", id="home.events", tooltip="To the events"),
+        Hidden("2", "show_pane('runs')", "Runs", id="home.runs", tooltip="To the runs under way"),
+        Hidden("3", "show_pane('locks')", "Locks", id="home.locks", tooltip="To the locks"),
+        Hidden("4", "show_pane('log')", "Log", id="home.log", tooltip="To the log"),
+        Hidden("escape", "clear_filter", "All events", id="home.clear_filter", tooltip="Show all events again"),
+    ]
 
     lower: reactive[str] = reactive("runs")  # the lower pane that a small terminal shows
 
-    def __init__(self, service: ConsoleService, source: PictureSource, clock: Clock) -> None:
+    def __init__(self, service: ConsoleService, source: PictureSource, clock: Clock, *, welcome: bool = True) -> None:
+        """`welcome`: greet whoever has no events yet."""
         super().__init__()
         self._service = service
         self._source = source
         self._clock = clock
         self._picture = Picture()
         self._began = clock()
-        self._welcomed = False
+        self._welcomed = not welcome
         self._leaving = False
         self._can = (False, False)  # is there a selected event, and a failure to explain?
         self._starting: set[str] = set()  # events whose ingestion was just asked for
@@ -110,14 +113,12 @@ class HomeScreen(Screen[None]):
                     id="filter", placeholder="name, slug/id or state; enter keeps it, escape shows all", compact=True
                 )
             yield PaneTabs()
-            yield RunPane(id="runs")
-            yield RowTable(LOCK_COLUMNS, id="locks", empty="nothing is locked")
-            yield LogView(id="log")
-        yield Footer()
+            yield RunPane(id="runs", classes="pane lower")
+            yield RowTable(LOCK_COLUMNS, id="locks", classes="pane lower", empty="nothing is locked")
+            yield LogView(id="log", classes="pane lower")
+        yield KeyLine()
 
     def on_mount(self) -> None:
-        for pane in LOWER_PANES:
-            self.query_one(f"#{pane}").add_class("pane", "lower")
         self.query_one("#runs", RunPane).list.idle_text = "Nothing is running. r ingests the selected event."
         self.watch(self.app, "picture", self._show, init=False)
         self._draw_header()
@@ -335,11 +336,15 @@ class HomeScreen(Screen[None]):
             self.notify(f"{slug}: {count(len(listed), 'event')} listed.", markup=False)
 
     def _welcome_newcomer(self) -> None:
-        """Once, where no event is known."""
-        snapshot = self._picture.snapshot
-        if snapshot is not None and not snapshot.totals.events and not self._welcomed and self.is_current:
+        """Once, where no event is known; the greeting goes by itself when another program brings the first one."""
+        snapshot, on_top = self._picture.snapshot, self.app.screen
+        if snapshot is None:
+            return
+        if not snapshot.totals.events and not self._welcomed and on_top is self:
             self._welcomed = True
             self._welcome()
+        elif snapshot.totals.events and isinstance(on_top, WelcomeScreen):
+            on_top.dismiss("look")
 
     @work
     async def _welcome(self) -> None:

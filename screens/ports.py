@@ -1,7 +1,7 @@
 """What the console asks of the pipeline, and of time. Screens see only these shapes, so a test can stand in for both.
 
-Every call of a `ConsoleService` may block (it reads a database, some fetch a page) and raises `PipelineError` and nothing
-else: none of them belongs on the user interface's own thread.
+Every call of a `ConsoleService` may block (it reads a database, some fetch a page) and raises `PipelineError` and
+nothing else: none of them belongs on the user interface's own thread.
 """
 
 from __future__ import annotations

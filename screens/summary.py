@@ -1,4 +1,4 @@
-"""What a picture says in a few words: the header's facts, the panes' titles, what is known of one event, how old it all is.
+"""What a picture says in a few words: the header's facts, the panes' titles, one event, how old all of it is.
 
 Pure functions between the picture and the home screen's widgets.
 """

@@ -1,4 +1,4 @@
-"""Failures, locks and warnings told at length: what happened, where, what is served, what to do. As text to read and copy.
+"""Failures, locks and warnings told at length: what happened, where, what is served, what to do.
 
 Each function returns lines of phrases; `plain` makes of them the text that goes to the clipboard.
 """
@@ -74,7 +74,7 @@ def failure_lines(event: EventLine, now: int, log: Sequence[LogLine]) -> list[Li
     lines.append(_served(event))
     if log:
         lines += _heading(f"The run's log ({count(len(log), 'line')})")
-        lines += [[Phrase(log_text(line), severity(line.severity).tone)] for line in log]
+        lines += [[Phrase(log_text(line, with_event=False), severity(line.severity).tone)] for line in log]
     return lines
 
 
@@ -82,11 +82,8 @@ def _served(event: EventLine) -> Line:
     if event.current_run_id is None:
         return [Phrase("Nothing: no run of this event was published yet. A failed run publishes nothing.")]
     what = f"{count(event.races, 'race')}, {count(event.results, 'result')}, {count(event.laps, 'lap')}"
-    return [
-        Phrase(
-            f"Still run {event.current_run_id} of {moment(event.last_ingested_at)}: {what}. The failure changed nothing of it."
-        )
-    ]
+    which = f"run {event.current_run_id} of {moment(event.last_ingested_at)}"
+    return [Phrase(f"Still {which}: {what}. The failure changed nothing of it.")]
 
 
 def lock_lines(lock: LockView, now: int) -> list[Line]:
@@ -96,16 +93,13 @@ def lock_lines(lock: LockView, now: int) -> list[Line]:
     held = "" if lock.acquired_at is None else f" ({span((now - lock.acquired_at) / 1_000)})"
     beat = "never" if lock.heartbeat_age_ms is None else f"{lock.heartbeat_age_ms // 1_000} s ago"
     holder = lock.holder.shown() if lock.holder is not None else "an unreadable holder"
+    last = f"Last heartbeat {beat}{', expired' if lock.expired else ''}"
     lines: list[Line] = [
         [Phrase(clean(lock.event_name) or clean(lock.event)), Phrase(f"  {clean(lock.event)}", Tone.QUIET)],
         [],
         [Phrase(f"Run {lock.run_id} holds it since {since}{held}: {clean(holder)}.")],
         [judged, Phrase(f": {clean(lock.evidence)}")],
-        [
-            Phrase(
-                f"Last heartbeat {beat}{', expired' if lock.expired else ''}; progress: {clean(lock.progress) or 'begins'}"
-            )
-        ],
+        [Phrase(f"{last}; progress: {clean(lock.progress) or 'begins'}")],
     ]
     lines += _heading("What to do")
     if lock.verdict == "ALIVE":

@@ -10,9 +10,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from screens.telling import Line
+from screens.widgets.keys import KeyLine
 from screens.widgets.table import Column, Row, RowTable
 from screens.widgets.tones import lines
 from screens.words import Phrase, Tone, clean
@@ -53,7 +54,7 @@ class WelcomeScreen(ModalScreen[str]):
             box.border_title = "MRE"
             yield Static(self._text())
             yield RowTable((Column("", 4), Column("How to begin", 23), Column("", 20, flex=1)))
-        yield Footer()
+        yield KeyLine()
 
     def _text(self) -> Content:
         said: list[Line] = [

@@ -1,7 +1,7 @@
 """How facts are said: states as glyph and word, times, counts, failures. Pure functions from values to text and tone.
 
-A colour never carries a meaning alone: whatever has a tone has a glyph and a word as well, so that the console reads the
-same without colours.
+A colour never carries a meaning alone: whatever has a tone has a glyph and a word as well, so that the console reads
+the same without colours.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Lap times over the laps of one driver. Imported only where laps are looked at: it loads a plotting library.
 
-One slow lap (a crash, a pit stop) must not flatten all others, so the scale ends at a multiple of the median; laps beyond
-it stand at the top edge as triangles.
+One slow lap (a crash, a pit stop) must not flatten all others, so the scale ends at a multiple of the median; laps
+beyond it stand at the top edge as triangles.
 """
 
 from __future__ import annotations

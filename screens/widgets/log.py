@@ -20,11 +20,13 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
+from screens.widgets.table import cut
 from screens.words import SEVERITIES, Tone, clean, severity, time_of_day
 
 if TYPE_CHECKING:
     from pipeline.snapshot import LogLine
 
+EVENT_WIDTH = 18  # cells
 KEPT = 5_000  # lines while following
 KEPT_LOOKING_BACK = 20_000  # what somebody reads is not taken away under their eyes, within reason
 
@@ -65,9 +67,9 @@ def _rank(name: str) -> int:
     return SEVERITIES.index(name) if name in SEVERITIES else len(SEVERITIES)  # an unknown severity is never hidden
 
 
-def log_text(line: LogLine) -> str:
-    """A line as it is shown and copied: time (UTC), severity, event, message."""
-    event = f"{clean(line.event)}  " if line.event else ""
+def log_text(line: LogLine, *, with_event: bool = True) -> str:
+    """A line as it is shown and copied: time (UTC), severity, event (the end of a long one), message."""
+    event = cut(clean(line.event), EVENT_WIDTH, keep_end=True) + "  " if with_event else ""
     return f"{time_of_day(line.at)}  {severity(line.severity).text:<7}  {event}{clean(line.message)}"
 
 
@@ -104,8 +106,8 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
     class Changed(Message):
         """Level, following or the number of unseen lines changed."""
 
-    def __init__(self, *, level: str = "info", id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, *, level: str = "info", id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
         self.book = LogBook(level)
         self.following = True
         self.unseen = 0  # lines that came below since somebody looks back
@@ -128,7 +130,7 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
         self.post_message(self.Changed())
 
     def set_level(self, level: str) -> None:
-        """Show lines of this severity and worse ones; a reader who looks back stays at the line on top, or the next one."""
+        """Show this severity and worse ones; whoever looks back stays at the line on top, or the next one shown."""
         on_top = self.book.shown[self.scroll_offset.y].id if self.book.shown and not self.following else None
         newest_seen = self.book.shown[-1 - self.unseen].id if self.unseen < len(self.book.shown) else 0
         self.book.set_level(level)

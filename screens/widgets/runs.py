@@ -27,6 +27,7 @@ STAGES = ("fetch", "parse", "normalise", "validate", "publish")
 READING = ("fetch", "parse")  # they take turns, page by page: both are under way until the last page
 BETWEEN = " │ "
 NOMINAL_WIDTH = 80
+SLOWEST = 0.01  # pages per second; from a slower run no end can be told
 BAR_LEAST = 8  # cells; a shorter bar says nothing
 Line = list[Phrase]
 
@@ -67,7 +68,7 @@ def _progress(run: LiveRun, rate: float | None, width: int) -> Line:
     after = f"  {run.pages_done * 100 // run.pages_total} %"
     if rate is not None:
         after += f"  {rate:.1f} pages/s"
-        if rate > 0:
+        if rate >= SLOWEST:
             after += f"  {span((run.pages_total - run.pages_done) / rate)} left"
     room = width - cell_len(before) - cell_len(after)
     if room < BAR_LEAST:
@@ -144,8 +145,8 @@ class RunPane(VerticalScroll, can_focus=True, inherit_bindings=False):
         Binding("end,G", "scroll_end", "Last", id="runs.last", tooltip="To the last run", show=False),
     ]
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
         self.list = RunList()
 
     def compose(self) -> ComposeResult:

@@ -1,7 +1,7 @@
 """A table of keyed rows that fits its columns to the width it has.
 
-It takes whole lists of rows and works out by key what changed: the cursor stays on its row when rows move, and only lines
-that look different are painted again. Only what is visible is ever rendered, so hundreds of rows cost nothing.
+It takes whole lists of rows and works out by key what changed: the cursor stays on its row when rows move, and only
+lines that look different are painted again. Only what is visible is ever rendered, so hundreds of rows cost nothing.
 """
 
 from __future__ import annotations
@@ -81,7 +81,10 @@ def cut(text: str, width: int, *, right: bool = False, keep_end: bool = False) -
 
 
 class RowTable(ScrollView, can_focus=True, inherit_bindings=False):
-    """Rows under a heading, with a cursor. Posts `Chosen` for enter or a double click, `Moved` when the cursor's row changes."""
+    """Rows under a heading, with a cursor.
+
+    Posts `Chosen` for enter or a double click, `Moved` when another row comes under the cursor.
+    """
 
     DEFAULT_CSS = """
     RowTable {
@@ -97,7 +100,11 @@ class RowTable(ScrollView, can_focus=True, inherit_bindings=False):
         & > .table--warn { color: $text-warning; }
         & > .table--bad { color: $text-error; text-style: bold; }
         & > .table--cursor { background: $block-cursor-blurred-background; color: $foreground; }
-        &:focus > .table--cursor { background: $block-cursor-background; color: $block-cursor-foreground; text-style: bold; }
+        &:focus > .table--cursor {
+            background: $block-cursor-background;
+            color: $block-cursor-foreground;
+            text-style: bold;
+        }
     }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -136,10 +143,16 @@ class RowTable(ScrollView, can_focus=True, inherit_bindings=False):
     cursor = reactive(0, repaint=False)
 
     def __init__(
-        self, columns: Iterable[Column], *, empty: str = "", opens: bool = True, id: str | None = None
+        self,
+        columns: Iterable[Column],
+        *,
+        empty: str = "",
+        opens: bool = True,
+        id: str | None = None,
+        classes: str | None = None,
     ) -> None:
         """`empty` is what the table says where it has no rows; `opens` tells whether a row can be opened."""
-        super().__init__(id=id)
+        super().__init__(id=id, classes=classes)
         self._columns = tuple(columns)
         self._rows: tuple[Row, ...] = ()
         self._widths: tuple[int, ...] = ()

@@ -1,4 +1,4 @@
-"""Pictures must not depend on the machine: colours, theme and the cursor's blinking are taken out of the environment."""
+"""Pictures must not depend on the machine: colours, theme and blinking cursors are taken out of the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pipeline made of values: a service that answers from what a test gave it, a clock that stands still, frozen pictures."""
+"""A pipeline made of values: a service that answers what a test gave it, a clock that stands still, frozen pictures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class StillClock:
 
 
 class StillSource:
-    """Makes a picture when asked to, in the caller's thread: at the start, for a new filter, after a change made here."""
+    """Makes a picture when asked to, in the caller's thread: at the start, for a filter, after a change made here."""
 
     def __init__(self, service: ConsoleService, clock: Clock, deliver: Callable[[Picture], object]) -> None:
         self._looker = Looker(service, clock)
@@ -330,7 +330,7 @@ def log_lines(count: int, *, first: int = 1) -> tuple[LogLine, ...]:
 WARNINGS = (
     LogLine(
         id=3, at=NOW - 30 * MINUTE, severity="warning", name="lock_cleared",
-        message="lock of thornhill/4863 (run 55) cleared by operator: machine was replaced; holder was DEAD: restarted since",
+        message="lock of thornhill/4863 (run 55) cleared by operator: new machine; holder was DEAD: restarted since",
         event="thornhill/4863", run_id=55,
     ),
 )  # fmt: skip

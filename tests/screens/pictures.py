@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, cast
 
 from screens.background import THREAD_PREFIX
 
 if TYPE_CHECKING:
+    from textual.app import AutopilotCallbackType as AutoPilot
     from textual.pilot import Pilot
 
     from mre_console.app import ConsoleApp
@@ -61,10 +62,12 @@ def play(
     asyncio.run(run())
 
 
-def play_to_the_end(app: ConsoleApp, steps: Callable[[Pilot[str | None]], Awaitable[None]]) -> str | None:
+def play_to_the_end(app: ConsoleApp, steps: Callable[[Pilot[str | None]], Coroutine[Any, Any, None]]) -> str | None:
     """Run the app without a terminal until it closes by itself, which the last step must bring about; its result."""
 
     async def run() -> str | None:
-        return await asyncio.wait_for(app.run_async(headless=True, size=(120, 36), auto_pilot=steps), END_AT_LATEST_S)
+        return await asyncio.wait_for(
+            app.run_async(headless=True, size=(120, 36), auto_pilot=cast("AutoPilot", steps)), END_AT_LATEST_S
+        )
 
     return asyncio.run(run())

@@ -1,7 +1,6 @@
-"""What the home screen does: acting on events, filtering, the log, staleness, quitting. Driven by keys, without a terminal."""
+"""What the home screen does: acting on events, filtering, the log, staleness, quitting. Driven by keys."""
 
 from __future__ import annotations
-
 
 import msgspec
 import pytest

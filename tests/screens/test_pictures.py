@@ -10,7 +10,7 @@ import pytest
 from textual.pilot import Pilot
 
 from pipeline.errors import Kind
-from tests.screens.fakes import EVENTS, WARNINGS, FakeService, StillClock, busy_service, console, event, failure, served
+from tests.screens.fakes import EVENTS, WARNINGS, FakeService, StillClock, busy_service, console, failure, served
 from tests.screens.pictures import SIZES, after, press_all
 
 Compare = Callable[..., bool]
@@ -57,9 +57,7 @@ SCENES = {
     "laps": Scene(busy_service, ("j", "enter", "enter", "enter", "j", "j")),
     "laps_empty": Scene(lambda: busy_service(result_laps=()), ("j", "enter", "enter", "enter")),
     "failure": Scene(one_failed, ("e",)),
-    "failure_without_log": Scene(
-        lambda: FakeService(events=(event(4, state="failed", failure=EVENTS[3].failure, failed_at=EVENTS[3].failed_at),)), ("e",)
-    ),
+    "failure_without_log": Scene(lambda: FakeService(events=EVENTS[3:4]), ("e",)),
     "ask": Scene(one_served, ("a",)),
     "ask_refused": Scene(lambda: one_served(refusal=NOT_AN_EVENT), ("a", *typed("canberra"), "enter")),
     "races_failing": Scene(lambda: one_served(refusal=BUSY), ("enter",)),
