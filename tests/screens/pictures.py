@@ -19,14 +19,14 @@ END_AT_LATEST_S = 30  # a test that gets there has failed
 SIZES = ((80, 24), (120, 36), (200, 50))
 
 
-QUIET_ROUNDS = 3  # an answer leads to a message, that to a worker, that to the next question
+QUIET_ROUNDS = 6  # an answer leads to a message, that to a worker, that to the next question, and so on
 
 
 async def settled(pilot: Pilot[str | None]) -> None:
     """Return once nothing is on its way any more: messages, answers, what the answers led to."""
     quiet = 0
     while quiet < QUIET_ROUNDS:
-        await pilot.pause()
+        await pilot.pause(0)  # every widget has worked off what it was sent, and the screen is drawn
         asking = [thread for thread in threading.enumerate() if thread.name.startswith(THREAD_PREFIX)]
         for thread in asking:
             await asyncio.to_thread(thread.join)
