@@ -134,7 +134,8 @@ def tell(folder: Path, say: Callable[[str], None]) -> None:
         story.correction_upstream()
         say("")
         totals = service.status().totals
-        say(f"Served now: {totals.served} events, {totals.races} races, {totals.results} results, {totals.laps:,} laps.")
+        served = f"{totals.races} races, {totals.results} results, {totals.laps:,} laps"
+        say(f"Served now: {totals.served} events, {served}.")
         say("Every served event equals what the simulator knows to be true.")
 
 

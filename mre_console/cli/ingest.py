@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mre_console.cli.main import EXIT_INTERRUPTED
 from mre_console.cli.opening import open_service
 from mre_console.cli.output import Progress, failure_text, narrate, one_line, print_json, print_text
 from pipeline.errors import Kind, PipelineError, StateError
@@ -59,7 +60,10 @@ def command(
             attempts = _of_track(service, track, _iso_date(since or ""), limit, options)
         else:
             attempts = _of_names(service, events or [], options)
-        return _tell(attempts, progress, as_json=as_json)
+        exit_code = _tell(attempts, progress, as_json=as_json)
+    if exit_code == EXIT_INTERRUPTED:  # returned, the frame would take it for a Ctrl-C that nobody has told of yet
+        raise SystemExit(exit_code)
+    return exit_code
 
 
 Attempt = tuple[str, "IngestReport | None", PipelineError | None]

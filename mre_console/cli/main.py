@@ -238,8 +238,9 @@ def _interrupt(signum: int, _frame: object) -> None:
 def main() -> None:
     """The program's entry point: SIGTERM and a closed terminal end it like Ctrl-C does."""
     for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _interrupt)
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup means what it says
+            signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")

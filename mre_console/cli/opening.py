@@ -80,8 +80,8 @@ def _stopping(service: Service) -> Iterator[None]:
         service.stop(f"stopped by {signal.Signals(signum).name}")
 
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            number = getattr(signal, name)
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             previous[number] = signal.signal(number, stop)
     try:
         with _second_ends_at_once(previous):

@@ -68,7 +68,9 @@ def translate(error: BaseException, *, url: str = "", secret: str = "") -> Store
 
     `url` (without a password) says which database; `secret` is removed from what the driver said.
     """
-    original: BaseException = getattr(error, "orig", error)
+    original: BaseException = error
+    while isinstance(original, peewee.PeeweeException) and hasattr(original, "orig"):  # a failed reconnect wraps twice
+        original = original.orig
     if not isinstance(error, peewee.PeeweeException) and not _is_driver_error(original):
         return None
     # PostgreSQL adds where in which function; a person needs the sentence.

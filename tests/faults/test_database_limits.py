@@ -244,20 +244,10 @@ TROUBLES = [
     Trouble("postgresql", pages_do_not_fit, Kind.ARCHIVE_FAILED, "failed", "File too large"),
 ]
 
-KNOWN = {
-    "database_gone_before_publishing": pytest.mark.xfail(
-        reason="a connection that cannot be made again is told as DB_ERROR: peewee wraps its exception twice",
-        strict=False,
-    )
-}
-
 
 @pytest.mark.parametrize(
     ("engine", "trouble"),
-    [
-        pytest.param(t.engine, t, id=f"{t.engine}-{t.bring.__name__}", marks=KNOWN.get(t.bring.__name__, ()))
-        for t in TROUBLES
-    ],
+    [pytest.param(t.engine, t, id=f"{t.engine}-{t.bring.__name__}") for t in TROUBLES],
     indirect=["engine"],
 )
 def test_trouble_is_named_and_changes_nothing(set_scene: SetScene, trouble: Trouble) -> None:

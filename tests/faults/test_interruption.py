@@ -97,7 +97,6 @@ def test_a_signal_ends_the_run_as_interrupted(
 
 
 @only_sqlite
-@pytest.mark.xfail(reason="the command line says it a second time, without the run", strict=False)
 def test_the_interruption_is_told_once(set_scene: SetScene) -> None:
     scene = set_scene(tiny_site())
     attempt = fetching(scene)
