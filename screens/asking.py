@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
-from pipeline.errors import PipelineError
+from pipeline.errors import Kind, PipelineError
 
 Accept = Callable[[str], Awaitable[None]]
 
@@ -76,7 +76,8 @@ class AskScreen(ModalScreen[str | None]):
         try:
             await self._question.accept(text)
         except PipelineError as error:
-            remedy = error.envelope().details.get("remedy")
+            # What to do about a wrong answer in general is said for the command line; here its message says enough.
+            remedy = error.details.get("remedy") if error.kind is Kind.USAGE else error.rule.remedy
             self._say(f"✗ {error.message}" + (f"\n{remedy}" if remedy else ""), bad=True)
             field.focus()
         else:

@@ -12,6 +12,7 @@ from screens.widgets.table import Column, Row
 from screens.words import Phrase, Tone, ago, clean, lap_time, or_dash, state, verdict
 
 if TYPE_CHECKING:
+    from pipeline.errors import Envelope
     from pipeline.leases import LockView
     from pipeline.snapshot import EventLine, LapLine, LiveRun, RaceLine, ResultLine
 
@@ -55,7 +56,7 @@ def known(line: EventLine, now: int, run: LiveRun | None, lock: LockView | None)
     if line.state == "failed":
         if line.failure is None:
             return Phrase(f"the last run failed; {serving}")
-        return Phrase(f"{line.failure.stage}: {clean(line.failure.message)}; {serving}")
+        return Phrase(f"{line.failure.stage}: {_in_short(line.failure)}; {serving}")
     if line.state == "running":
         if lock is not None and lock.verdict != "ALIVE":
             return Phrase(f"holder {str(lock.verdict).lower()}: {clean(lock.evidence)}", Tone.WARN)
@@ -67,6 +68,15 @@ def known(line: EventLine, now: int, run: LiveRun | None, lock: LockView | None)
     if line.last_checked_at is not None and line.last_checked_at != line.last_ingested_at:
         return Phrase(f"run {line.current_run_id}, found unchanged {ago(line.last_checked_at, now)}", Tone.QUIET)
     return Phrase(f"run {line.current_run_id}", Tone.QUIET)
+
+
+def _in_short(failure: Envelope) -> str:
+    """The message with the page's address, if it holds it, as a few words: `race result 6304829 is not …`."""
+    url, page_type = failure.details.get("url"), failure.details.get("page_type")
+    if not (isinstance(url, str) and isinstance(page_type, str)):
+        return clean(failure.message)
+    page = f"{page_type.replace('_', ' ')} {failure.details.get('race_id') or ''}".strip()
+    return clean(failure.message.replace(url, page))
 
 
 # ---------------------------------------------------------------- locks

@@ -112,12 +112,15 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
         self.following = True
         self.unseen = 0  # lines that came below since somebody looks back
         self._moving_itself = False
+        self._widest = 0  # cells of the longest line so far: how far one can look to the right
 
     # ------------------------------------------------------------------ what it shows
 
     def add_lines(self, lines: Iterable[LogLine]) -> None:
         """Append lines, oldest first. The view moves only while it follows."""
-        fresh, gone = self.book.add(tuple(lines), keep=KEPT if self.following else KEPT_LOOKING_BACK)
+        lines = tuple(lines)
+        self._widest = max(self._widest, max((cell_len(log_text(line)) for line in lines), default=0))
+        fresh, gone = self.book.add(lines, keep=KEPT if self.following else KEPT_LOOKING_BACK)
         if not fresh and not gone:
             return
         self._measure()
@@ -151,8 +154,7 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
         self.post_message(self.Changed())
 
     def _measure(self) -> None:
-        visible = max((cell_len(log_text(line)) for line in self.book.shown[-200:]), default=0)
-        self.virtual_size = Size(max(visible, self.virtual_size.width), len(self.book.shown))
+        self.virtual_size = Size(self._widest, len(self.book.shown))
 
     # ------------------------------------------------------------------ moving
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from pipeline.errors import Kind
 from pipeline.holders import Verdict
 from pipeline.snapshot import LogLine
 from screens import words
@@ -15,7 +16,7 @@ from screens.widgets.header import Facts, header_line
 from screens.widgets.log import LogBook
 from screens.widgets.runs import RunCard, run_lines
 from screens.widgets.table import GAP, MARGIN, Column, cut, fit
-from tests.screens.fakes import EVENTS, LIVE, LOCKS, NOW, lock, log_lines, served
+from tests.screens.fakes import EVENTS, LIVE, LOCKS, NOW, failure, lock, log_lines, served
 
 COLUMNS = st.lists(
     st.builds(
@@ -128,6 +129,21 @@ def test_what_is_known_of_each_kind_of_event() -> None:
         "not ingested yet",
     ]
     assert len(event_row(EVENTS[0], NOW, {}, {}).cells) == len(EVENT_COLUMNS)
+
+
+def test_the_address_of_a_page_is_said_in_a_few_words() -> None:
+    url = "https://thornhill.liverc.com/results/?p=view_race_result&id=6304829"
+    told = failure(
+        Kind.PAGE_UNRECOGNISED,
+        f"{url} is not the page that was asked for",
+        url=url,
+        page_type="race_result",
+        race_id="6304829",
+    )
+    line = served(3, 41, 5, state="failed", failure=told.envelope())
+    assert event_row(line, NOW, {}, {}).cells[-1].text == (
+        "parse: race result 6304829 is not the page that was asked for; still serving run 41"
+    )
 
 
 # ---------------------------------------------------------------- runs
