@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -64,6 +64,9 @@ class Terminal:
         subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)
 
 
+OpenConsole = Callable[[float], Terminal]
+
+
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:
     with Demo(tmp_path, crawl_delay=0.0) as demo:
@@ -71,19 +74,30 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 
 
 @pytest.fixture
-def terminal(demo: Demo, tmp_path: Path) -> Iterator[Terminal]:
-    settings = demo.settings
-    program = "from mre_console.cli.main import main; main()"
-    terminal = Terminal(
-        sys.executable, "-c", program,
-        "--db", settings.db_url, "--data", str(settings.data), "--site", str(settings.site), "--crawl-delay", "0.05",
-        folder=tmp_path,
-    )  # fmt: skip
-    yield terminal
-    terminal.close()
+def open_console(demo: Demo, tmp_path: Path) -> Iterator[OpenConsole]:
+    """Opens `mre` on an empty database beside the demo's site, with this many seconds between two requests."""
+    opened: list[Terminal] = []
+
+    def open_it(crawl_delay: float) -> Terminal:
+        settings = demo.settings
+        program = "from mre_console.cli.main import main; main()"
+        options = {
+            "--db": settings.db_url,
+            "--data": str(settings.data),
+            "--site": str(settings.site),
+            "--crawl-delay": str(crawl_delay),
+        }
+        words = itertools.chain.from_iterable(options.items())
+        opened.append(Terminal(sys.executable, "-c", program, *words, folder=tmp_path))
+        return opened[-1]
+
+    yield open_it
+    for terminal in opened:
+        terminal.close()
 
 
-def test_an_event_from_its_url_to_its_laps(demo: Demo, terminal: Terminal) -> None:
+def test_an_event_from_its_url_to_its_laps(demo: Demo, open_console: OpenConsole) -> None:
+    terminal = open_console(0.05)
     slug, event_id = demo.victim.split("/")
     terminal.wait_for("How to begin", "Add an event by its URL")
     terminal.press("a")
@@ -117,7 +131,8 @@ def test_an_event_from_its_url_to_its_laps(demo: Demo, terminal: Terminal) -> No
     terminal.wait_for("Pane is dead (status 0")
 
 
-def test_quitting_amid_a_run_ends_it_as_interrupted_within_a_second(demo: Demo, terminal: Terminal) -> None:
+def test_quitting_amid_a_run_ends_it_as_interrupted_within_a_second(demo: Demo, open_console: OpenConsole) -> None:
+    terminal = open_console(5.0)
     terminal.wait_for("How to begin")
     terminal.press("a")
     terminal.wait_for("Add and ingest")
