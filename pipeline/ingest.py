@@ -115,11 +115,14 @@ def _reason(error: BaseException, signal: StopSignal) -> PipelineError:
 
 
 def _manifest_of_failure(run: Run, pages: PageBatch, entries: list[PageEntry]) -> str | None:
-    """The pages of a failed run are kept too: somebody will look at them. A full disk must not hide why it failed."""
+    """The pages of a failed run are kept too: somebody will look at them.
+
+    Whatever goes wrong here, a full disk or an interpreter that is shutting down, must not keep the run from ending.
+    """
     try:
         return pages.write_manifest(run.archive_key, entries)
-    except PipelineError as error:
-        run.log("archive_failed", error.message, severity="error")
+    except Exception as error:  # noqa: BLE001
+        run.log("archive_failed", f"the pages could not be kept: {error}"[:300], severity="error")
         return None
 
 

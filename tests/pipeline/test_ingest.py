@@ -21,6 +21,7 @@ from pipeline.observe import Report
 from pipeline.service import Service, ServiceSettings
 from pipeline.store import leases as lease_rows
 from pipeline.store import runs as run_rows
+from pipeline.store.archive import PageBatch
 
 REQUEST_DEADLINE_S = 1.0
 
@@ -412,3 +413,21 @@ def test_the_real_site_is_not_asked_without_a_contact(database_url: str, tmp_pat
             service.ingest("sometrack/1")
         assert (caught.value.kind, caught.value.rule.exit_code) == (Kind.CONTACT_MISSING, 2)
         assert not service.events()
+
+
+def test_a_failed_run_ends_even_if_its_pages_cannot_be_kept(
+    service: Service, server: SimulatorServer, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the interpreter is shutting down and starts no thread any more."""
+
+    def refuse(*_: object) -> str:
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    monkeypatch.setattr(PageBatch, "write_manifest", refuse)
+    server.faults.add(Fault("missing_race"))
+    with pytest.raises(PipelineError) as caught:
+        service.ingest(name)
+    assert caught.value.kind is Kind.NOT_FOUND
+    assert service.event(name).state == "failed"
+    assert not service.locks()
+    assert any("shutdown" in line.message for line in service.log(event=name) if line.name == "archive_failed")
