@@ -231,6 +231,11 @@ def _log_folder(argv: Sequence[str]) -> Path:
     return load_settings({"data": data[-1] if data else None}, warn=lambda _: None).data
 
 
+def spared(number: int) -> bool:
+    """Whether `nohup` asked that a closed terminal must not end the program."""
+    return signal.Signals(number).name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN
+
+
 def _interrupt(signum: int, _frame: object) -> None:
     raise KeyboardInterrupt(signal.Signals(signum).name)
 
@@ -239,7 +244,7 @@ def main() -> None:
     """The program's entry point: SIGTERM and a closed terminal end it like Ctrl-C does."""
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup means what it says
+        if number is not None and not spared(number):
             signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mre_console.cli.main import EXIT_INTERRUPTED, settings_of
+from mre_console.cli.main import EXIT_INTERRUPTED, settings_of, spared
 from mre_console.cli.output import narrate
 from pipeline.errors import StateError
 
@@ -81,7 +81,7 @@ def _stopping(service: Service) -> Iterator[None]:
 
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+        if number is not None and not spared(number):
             previous[number] = signal.signal(number, stop)
     try:
         with _second_ends_at_once(previous):
