@@ -14,7 +14,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from pipeline import document, records, validate
+from pipeline import control, document, records, validate
 from pipeline.debugging import PageFolder
 from pipeline.errors import FetchError, Kind, NormaliseError, PipelineError, Stage
 from pipeline.liverc import urls
@@ -28,6 +28,7 @@ from pipeline.store import events as event_rows
 from pipeline.store.archive import PageArchive, PageEntry
 from pipeline.store.database import Store
 from pipeline.violations import Violation, require_valid
+from pipeline.ways import Way
 
 RUN_DEADLINE_S = 30 * 60.0
 
@@ -76,6 +77,7 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
         PipelineError: recorded with the run, whose id is in the details; what is served is unchanged then.
     """
     place.client.require_contact()  # refused before there is an event or a run to show for it
+    control.admit(place.store, Way.INGEST)
     if options.dry_run:
         return _dry_run(place, slug, source_event_id, options)
     event = event_rows.add_event(place.store, slug, source_event_id)
@@ -260,7 +262,9 @@ class Collector:
         self.check()
         ref = urls.parse_url(url)
         self.progress.enter(Stage.FETCH)
-        page = self.place.client.fetch(url, ref.page_type, stop=self.signal.event, deadline=self.deadline)
+        page = self.place.client.fetch(
+            url, ref.page_type, stop=self.signal.event, deadline=self.deadline, admit=self._admit
+        )
         sha256 = self.place.archive.put(page.body)
         self.entries.append(
             PageEntry(
@@ -290,6 +294,9 @@ class Collector:
         if self.folder is not None:
             self.folder.keep_record(record, ref)
         return record
+
+    def _admit(self) -> None:
+        control.admit(self.place.store, Way.INGEST, control.Moment.REQUEST)
 
     def check(self) -> None:
         """Between pages: stop when asked to, and when the run has had its time."""

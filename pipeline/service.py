@@ -6,7 +6,6 @@ is first needed. Every function raises `PipelineError` and nothing else, and may
 
 from __future__ import annotations
 
-import getpass
 import threading
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -19,7 +18,9 @@ from pipeline import records
 from pipeline.errors import FetchError, Kind, PipelineError, StateError
 from pipeline.holders import program_version
 from pipeline.observe import Bus
+from pipeline.service_control import ControlActions
 from pipeline.stopping import StopGroup
+from pipeline.ways import Way, operator, way_in
 
 if TYPE_CHECKING:
     from pipeline.ingest import IngestReport, Options
@@ -43,6 +44,7 @@ class ServiceSettings(Struct, frozen=True):
     site: str | None = None  # http://host:port that stands in for every *.liverc.com host
     crawl_delay: float = 1.0  # seconds
     contact: str | None = None
+    fixtures: Path | None = None  # the page sets that came with the program
 
 
 class TrackIngestion(Struct, frozen=True):
@@ -53,12 +55,20 @@ class TrackIngestion(Struct, frozen=True):
     error: PipelineError | None
 
 
-class Service:
+class Service(ControlActions):
     """The pipeline behind every way in. Use as a context manager, or call `close`."""
 
-    def __init__(self, settings: ServiceSettings, *, bus: Bus | None = None, client: Client | None = None) -> None:
-        """`client` replaces the one that the settings describe."""
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        *,
+        bus: Bus | None = None,
+        client: Client | None = None,
+        read_only: bool = False,
+    ) -> None:
+        """`client` replaces the one that the settings describe; `read_only` refuses every method that is a way in."""
         self.settings = settings
+        self.read_only = read_only
         self.bus = bus or Bus()
         self.stops = StopGroup()
         self._opening = threading.RLock()
@@ -80,7 +90,8 @@ class Service:
             if self._store is None:
                 from pipeline.store.database import Store
 
-                self._store = Store.open(self.settings.db_url)
+                may_create = not self.read_only
+                self._store = Store.open(self.settings.db_url, create=may_create, migrate=may_create)
             return self._store
 
     @cached_property
@@ -124,6 +135,7 @@ class Service:
 
     # ------------------------------------------------------------------ ingestion
 
+    @way_in(Way.INGEST)
     def ingest(self, event: str, options: Options | None = None) -> IngestReport:
         """Ingest one event, now, in the calling thread.
 
@@ -138,6 +150,7 @@ class Service:
         place = Workplace(self.store, self.client, self.archive, self.bus, self.stops, self.settings.data / "debug")
         return ingest_event(place, slug, source_event_id, options or Options())
 
+    @way_in(Way.INGEST)
     def start_ingest(
         self,
         event: str,
@@ -162,6 +175,7 @@ class Service:
         thread.start()
         return thread
 
+    @way_in(Way.INGEST)
     def ingest_track(
         self, slug: str, *, since: str, limit: int | None = None, options: Options | None = None
     ) -> Iterator[TrackIngestion]:
@@ -201,6 +215,7 @@ class Service:
             raise StateError(Kind.UNKNOWN_EVENT, f"event {source_event_id} is not known here", event=event)
         return row
 
+    @way_in(Way.EDIT)
     def add_event(self, event: str) -> EventRow:
         """Make an event known without fetching anything. Raises StateError USAGE."""
         from pipeline.store import events
@@ -233,6 +248,7 @@ class Service:
 
     # ------------------------------------------------------------------ tracks
 
+    @way_in(Way.CATALOGUE)
     def sync_tracks(self) -> CatalogueCounts:
         """Read LiveRC's track catalogue; a track that vanished from it becomes inactive, never deleted."""
         from pipeline.liverc import urls
@@ -249,6 +265,7 @@ class Service:
 
         return tracks.list_tracks(self.store, followed=followed, text=text, limit=limit)
 
+    @way_in(Way.EDIT)
     def follow(self, slug: str, *, followed: bool = True) -> TrackRow:
         """Follow a track, or stop to. A track that is not known yet is looked up at its dashboard first."""
         from pipeline.liverc import urls
@@ -263,6 +280,7 @@ class Service:
         assert row is not None
         return row
 
+    @way_in(Way.CATALOGUE)
     def refresh_track(self, slug: str) -> tuple[EventRow, ...]:
         """Read a track's events listing; returns its listed events, newest first."""
         from pipeline.liverc import urls
@@ -276,15 +294,19 @@ class Service:
         return tuple(row for row in rows if row is not None)
 
     def _read(self, url: str) -> records.PageRecord:
+        from pipeline import control
         from pipeline.liverc.readers import read_page
         from pipeline.liverc.urls import parse_url
         from pipeline.stopping import StopSignal
+
+        def admit() -> None:
+            control.admit(self.store, Way.CATALOGUE, control.Moment.REQUEST)
 
         signal = StopSignal()
         self.stops.add(signal)
         try:
             ref = parse_url(url)
-            page = self.client.fetch(url, ref.page_type, stop=signal.event, deadline=None)
+            page = self.client.fetch(url, ref.page_type, stop=signal.event, deadline=None, admit=admit)
             return read_page(page.body, ref)
         except FetchError as error:
             if error.kind is Kind.INTERRUPTED:
@@ -361,19 +383,12 @@ class Service:
 
         return looking.take_status(self.store)
 
+    @way_in(Way.RECOVERY)
     def clear_lock(self, event: str, *, reason: str, who: str | None = None) -> LockView:
         """Take an event's lock from its holder, with a warning in the journal. Raises StateError USAGE."""
         from pipeline import leases
 
         return leases.clear(self.store, self.event(event).id, reason=reason, who=who or operator())
-
-
-def operator() -> str:
-    """The person at this process, for the audit."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def parse_page(body: bytes, url: str) -> dict[str, object]:
