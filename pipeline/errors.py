@@ -65,6 +65,7 @@ class Kind(StrEnum):
     LOCK_HELD = "LOCK_HELD"
     LEASE_LOST = "LEASE_LOST"
     CLEARED = "CLEARED"
+    HOLDER_DIED = "HOLDER_DIED"
     ILLEGAL_TRANSITION = "ILLEGAL_TRANSITION"
     DISABLED = "DISABLED"
     READ_ONLY = "READ_ONLY"
@@ -201,7 +202,8 @@ TABLE: dict[Kind, Rule] = {
         True,
         7,
         409,
-        "Wait for the other run; if its holder is gone, `mre locks list`, then `mre locks clear EVENT --reason …`.",
+        "Wait for the other run or stop it with `mre cancel EVENT`; if its holder is gone, `mre locks show EVENT`, then "
+        "`mre locks clear EVENT --reason …`.",
         "INGESTION_IN_PROGRESS",
     ),
     Kind.LEASE_LOST: Rule(
@@ -209,6 +211,9 @@ TABLE: dict[Kind, Rule] = {
     ),
     Kind.CLEARED: Rule(
         _S, True, 7, 409, "Somebody cleared the event's lock while it was being worked on; ingest the event again."
+    ),
+    Kind.HOLDER_DIED: Rule(
+        _S, True, 7, 409, "The process that ran it died; ingest the event again, and see `mre doctor` if it dies again."
     ),
     Kind.ILLEGAL_TRANSITION: Rule(
         _S, False, 1, 409, "The event is in another state than expected; see `mre events show EVENT`."

@@ -17,12 +17,13 @@ from msgspec import Struct
 from pipeline import control, document, records, validate
 from pipeline.debugging import PageFolder
 from pipeline.errors import FetchError, Kind, NormaliseError, PipelineError, Stage
+from pipeline.leases import LockPolicy
 from pipeline.liverc import urls
 from pipeline.liverc.client import Client
 from pipeline.liverc.markup import page_facts
 from pipeline.liverc.readers import read_page
 from pipeline.observe import Bus, Report, progress_report
-from pipeline.runs import Run
+from pipeline.runs import DEFAULT_POLICY, Run
 from pipeline.stopping import StopGroup, StopSignal
 from pipeline.store import events as event_rows
 from pipeline.store.archive import PageArchive, PageEntry
@@ -68,6 +69,7 @@ class Workplace:
     bus: Bus
     stops: StopGroup
     debug_root: Path
+    policy: LockPolicy = DEFAULT_POLICY
 
 
 def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Options) -> IngestReport:
@@ -81,7 +83,7 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
     if options.dry_run:
         return _dry_run(place, slug, source_event_id, options)
     event = event_rows.add_event(place.store, slug, source_event_id)
-    run = Run.begin(place.store, place.bus, event, kind="ingest", trigger=options.trigger)
+    run = Run.begin(place.store, place.bus, event, kind="ingest", trigger=options.trigger, policy=place.policy)
     place.stops.add(run.signal)
     folder = PageFolder(place.debug_root / f"run-{run.run_id}") if options.debug else None
     collector = Collector(place, run, run.signal, run.started + options.deadline_s, folder)

@@ -12,9 +12,11 @@ from typing import Any
 
 import msgspec
 
-from pipeline import leases
+from pipeline import attempts, control, leases, lockfiles
 from pipeline.errors import Envelope, Kind, PipelineError, StateError, StoreError, encode_envelope
 from pipeline.holders import encode_holder, this_holder
+from pipeline.keeper import Keeper
+from pipeline.leases import TTL_MS, LockPolicy
 from pipeline.liverc.build import parser_build
 from pipeline.observe import Bus, Report, progress_report
 from pipeline.records import Event, EventPage
@@ -24,15 +26,24 @@ from pipeline.store import journal, publish
 from pipeline.store import leases as lease_rows
 from pipeline.store import runs as run_rows
 from pipeline.store.database import Store
+from pipeline.ways import Way
 
 FLUSH_EVERY_S = 0.5  # how old progress and log lines may get before they are written
+DEFAULT_POLICY = LockPolicy()
 LOG_LINES_PER_RUN = 2_000  # a run with more to say than this drops its debug lines
 
 
 class Run:
     """One ingestion attempt: holds the event's lease, records stage, progress, log and outcome."""
 
-    def __init__(self, store: Store, bus: Bus, event: event_rows.EventRow, fence: lease_rows.Fence) -> None:
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        event: event_rows.EventRow,
+        fence: lease_rows.Fence,
+        lock: lockfiles.LockFile | None = None,
+    ) -> None:
         self.store = store
         self.bus = bus
         self.event = event
@@ -48,7 +59,7 @@ class Run:
         self._logged = 0
         self._flushed = self.started
         self.pages_manifest: str | None = None
-        self.keeper = leases.Keeper(store, fence, self.signal, self.shown_progress)
+        self.keeper = Keeper(store, fence, self.signal, self.shown_progress, lock=lock)
 
     @property
     def run_id(self) -> int:
@@ -67,28 +78,68 @@ class Run:
     # ------------------------------------------------------------------ beginning
 
     @classmethod
-    def begin(cls, store: Store, bus: Bus, event: event_rows.EventRow, *, kind: str, trigger: str) -> Run:
+    def begin(
+        cls,
+        store: Store,
+        bus: Bus,
+        event: event_rows.EventRow,
+        *,
+        kind: str,
+        trigger: str,
+        policy: LockPolicy = DEFAULT_POLICY,
+    ) -> Run:
         """Take the lease, walk to `running` and insert the run record, in one transaction.
 
+        A lease whose holder is proven dead is released first, unless the policy says no.
         Raises:
-            StateError: LOCK_HELD, with what is known of the holder; ILLEGAL_TRANSITION. StoreError.
+            StateError: DISABLED; EVENT_HELD, where no person asked; LOCK_HELD, with what is known of the holder;
+                ILLEGAL_TRANSITION. StoreError.
         """
-        holder = encode_holder(this_holder())
+        lock = lockfiles.take(policy.folder, event.source_event_id) if policy.folder else None
+        try:
+            try:
+                run = cls._begin(store, bus, event, lock, kind=kind, trigger=trigger)
+            except StateError as error:
+                may_release = error.kind is Kind.LOCK_HELD and policy.release_dead
+                if not (may_release and leases.release_dead(store, bus, event.id)):
+                    raise
+                run = cls._begin(store, bus, event, lock, kind=kind, trigger=trigger)
+        except BaseException:
+            if lock is not None:
+                lock.drop()
+            raise
+        run.keeper.start()
+        return run
+
+    @classmethod
+    def _begin(
+        cls,
+        store: Store,
+        bus: Bus,
+        event: event_rows.EventRow,
+        lock: lockfiles.LockFile | None,
+        *,
+        kind: str,
+        trigger: str,
+    ) -> Run:
+        holder = encode_holder(this_holder(lock))
         with store.write():
+            control.admit(store, control.run_way(kind))
             run_id = run_rows.insert_run(
                 store, event.id, kind=kind, trigger=trigger, holder_json=holder, parser_build=parser_build()
             )
-            token = lease_rows.acquire(store, event.id, run_id, holder, leases.TTL_MS)
+            token = lease_rows.acquire(store, event.id, run_id, holder, TTL_MS)
             if token is None:
                 raise held(store, event)  # leaving rolls the run back
             now = event_rows.get_event(store, event.id)
-            if now is not None and now.state == "failed":
+            assert now is not None
+            attempts.pass_hold(store, now, run_id, trigger=trigger)
+            if now.state == "failed":
                 run_rows.transition(store, event.id, "idle")
             run_rows.transition(store, event.id, "running")
-            run = cls(store, bus, event, lease_rows.Fence(event.id, run_id, token))
+            run = cls(store, bus, event, lease_rows.Fence(event.id, run_id, token), lock)
             run.log("ingestion_start", f"run {run_id} of {run.name} begins", trigger=trigger)
             run._write_log()
-        run.keeper.start()
         return run
 
     # ------------------------------------------------------------------ while it runs
@@ -165,11 +216,12 @@ class Run:
         Returns:
             `published` or `unchanged`.
         Raises:
-            StateError: LEASE_LOST. StoreError. Nothing was changed then.
+            StateError: LEASE_LOST, DISABLED. StoreError. Nothing was changed then.
         """
         self.enter("publish")
         with self.store.write():
             lease_rows.lock_fence(self.store, self.fence)
+            control.admit(self.store, Way.INGEST, control.Moment.PUBLISH)
             served = event_rows.get_event(self.store, self.event.id)
             if served is not None and served.document_sha256 == sha256:
                 outcome = "unchanged"
@@ -223,6 +275,7 @@ class Run:
         self._stage_ms.pop("done", None)
         seconds = time.monotonic() - self.started
         run_rows.transition(self.store, self.event.id, state)
+        attempts.record(self.store, self.event.id, error)
         done, total = self._pages
         run_rows.update_run(
             self.store, self.fence, pages_done=done, pages_total=total, pages_manifest=self.pages_manifest
@@ -258,10 +311,9 @@ class Run:
 
 def held(store: Store, event: event_rows.EventRow) -> StateError:
     """The refusal of a second run, with what is known of the first one's holder."""
-    row = lease_rows.get_lease(store, event.id)
-    if row is None or row.run_id is None:
+    lock = leases.find_lock(store, event.id)
+    if lock is None:
         return StateError(Kind.LOCK_HELD, f"{event.track_slug}/{event.source_event_id} was being worked on; try again")
-    lock = leases.view(row)
     who = lock.holder.shown() if lock.holder else "an unknown holder"
     age = "never" if lock.heartbeat_age_ms is None else f"{lock.heartbeat_age_ms / 1000:.0f} s ago"
     return StateError(

@@ -19,12 +19,12 @@ from pipeline.errors import FetchError, Kind, PipelineError, StateError
 from pipeline.holders import program_version
 from pipeline.observe import Bus
 from pipeline.service_control import ControlActions
+from pipeline.service_locks import LockActions
 from pipeline.stopping import StopGroup
-from pipeline.ways import Way, operator, way_in
+from pipeline.ways import Way, way_in
 
 if TYPE_CHECKING:
     from pipeline.ingest import IngestReport, Options
-    from pipeline.leases import LockView
     from pipeline.liverc.client import Client
     from pipeline.looking import Status
     from pipeline.snapshot import LapLine, LogLine, RaceLine, ResultLine, Snapshot
@@ -44,6 +44,7 @@ class ServiceSettings(Struct, frozen=True):
     site: str | None = None  # http://host:port that stands in for every *.liverc.com host
     crawl_delay: float = 1.0  # seconds
     contact: str | None = None
+    release_dead: bool = True  # give the lease of a holder proven dead on this machine away without asking
     fixtures: Path | None = None  # the page sets that came with the program
 
 
@@ -55,7 +56,7 @@ class TrackIngestion(Struct, frozen=True):
     error: PipelineError | None
 
 
-class Service(ControlActions):
+class Service(ControlActions, LockActions):
     """The pipeline behind every way in. Use as a context manager, or call `close`."""
 
     def __init__(
@@ -147,7 +148,9 @@ class Service(ControlActions):
         from pipeline.ingest import Options, Workplace, ingest_event
 
         slug, source_event_id = self.resolve(event)
-        place = Workplace(self.store, self.client, self.archive, self.bus, self.stops, self.settings.data / "debug")
+        place = Workplace(
+            self.store, self.client, self.archive, self.bus, self.stops, self.settings.data / "debug", self.lock_policy
+        )
         return ingest_event(place, slug, source_event_id, options or Options())
 
     @way_in(Way.INGEST)
@@ -315,7 +318,7 @@ class Service(ControlActions):
         finally:
             self.stops.discard(signal)
 
-    # ------------------------------------------------------------------ runs, log, locks
+    # ------------------------------------------------------------------ runs, log
 
     def runs(self, event: str | None = None, *, limit: int = 50) -> tuple[RunRow, ...]:
         """Runs of one event or of all, newest first."""
@@ -338,12 +341,6 @@ class Service(ControlActions):
         if run_id is not None:
             return journal.for_run(self.store, self.run(run_id).id)[-limit:]
         return journal.for_event(self.store, self.event(event or "").id, limit=limit)
-
-    def locks(self) -> tuple[LockView, ...]:
-        """Every held lease with what is known of its holder."""
-        from pipeline import leases
-
-        return leases.list_locks(self.store)
 
     # ------------------------------------------------------------------ pictures for people
 
@@ -382,13 +379,6 @@ class Service(ControlActions):
         from pipeline import looking
 
         return looking.take_status(self.store)
-
-    @way_in(Way.RECOVERY)
-    def clear_lock(self, event: str, *, reason: str, who: str | None = None) -> LockView:
-        """Take an event's lock from its holder, with a warning in the journal. Raises StateError USAGE."""
-        from pipeline import leases
-
-        return leases.clear(self.store, self.event(event).id, reason=reason, who=who or operator())
 
 
 def parse_page(body: bytes, url: str) -> dict[str, object]:
