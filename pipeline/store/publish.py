@@ -52,9 +52,9 @@ def insert_rows(store: Store, run_id: int, event: records.Event) -> Manifest:
     Raises StoreError DB_REFUSED where a value does not fit its column, or the run is sealed or has rows already.
     """
     with store.write(), _unfit_values_refused():
-        races = list(zip(_new_ids(store, "race", len(event.races)), event.races, strict=True))
+        races = list(zip(new_ids(store, "race", len(event.races)), event.races, strict=True))
         rows = [(race_id, number, result) for race_id, race in races for number, result in enumerate(race.results, 1)]
-        results = list(zip(_new_ids(store, "result", len(rows)), rows, strict=True))
+        results = list(zip(new_ids(store, "result", len(rows)), rows, strict=True))
         laps = [
             (result_id, lap.lap_number, lap.lap_time_ms, lap.elapsed_ms, lap.position, lap.pace)
             for result_id, (_, _, result) in results
@@ -108,7 +108,7 @@ def mark_checked(store: Store, event_id: int) -> None:
     store.change(Event.update(last_checked_at=store.now_ms()).where(Event.id == event_id))
 
 
-def _new_ids(store: Store, table: str, count: int) -> Sequence[int]:
+def new_ids(store: Store, table: str, count: int) -> Sequence[int]:
     """`count` fresh ids, ascending. Nobody else can take them: SQLite has one writer, PostgreSQL a sequence."""
     if store.engine == "sqlite":
         ((highest,),) = store.sql(f"SELECT COALESCE(MAX(id), 0) FROM {table}")
