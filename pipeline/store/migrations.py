@@ -8,11 +8,14 @@ somebody else's, and two processes that upgrade at once.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+import peewee
 from msgspec import Struct
 from playhouse.migrations import MigrationError, Runner
 
@@ -110,6 +113,38 @@ def ensure_current(store: Store, *, migrate: bool, directory: Path = DIRECTORY) 
         raise StoreError(Kind.DB_SCHEMA, f"The database {store.url_shown} is empty: it has no tables yet")
     with store.write():  # all at once: whoever opens it meanwhile finds either nothing or everything
         upgrade(store, directory)
+
+
+def expected_triggers(engine: str, directory: Path = DIRECTORY) -> frozenset[str]:
+    """The names of the guards that a database of this version has: what all migrations make and none takes away."""
+    recorder = _Recorder(engine)
+    for path in sorted(directory.glob("[0-9]*.py")):
+        spec = spec_from_file_location(f"recorded_{path.stem}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        module.up(None, recorder.database)
+    return frozenset(recorder.triggers)
+
+
+class _Recorder:
+    """Takes the place of a database while migrations run, and keeps which triggers they leave."""
+
+    def __init__(self, engine: str) -> None:
+        kind: Any = peewee.PostgresqlDatabase if engine == "postgresql" else peewee.SqliteDatabase
+        self.database = kind(None)
+        self.database.execute_sql = self._execute
+        self.triggers: dict[str, str] = {}  # trigger → its table
+
+    def _execute(self, statement: str, _parameters: object = None) -> None:
+        words = re.sub(r"\s+", " ", statement).strip()
+        if made := re.match(r"CREATE TRIGGER (\w+) .*? ON (\w+)", words):
+            self.triggers[made[1]] = made[2]
+        elif dropped := re.match(r"DROP TRIGGER (?:IF EXISTS )?(\w+)", words):
+            self.triggers.pop(dropped[1], None)
+        elif gone := re.match(r"DROP TABLE (?:IF EXISTS )?(\w+)", words):
+            self.triggers = {name: table for name, table in self.triggers.items() if table != gone[1]}
 
 
 def _apply_next(store: Store, directory: Path) -> str | None:
