@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from pipeline.errors import Kind, StoreError
+from pipeline import control
+from pipeline.errors import Kind, StateError, StoreError
 from pipeline.leases import TTL_MS
 from pipeline.lockfiles import LockFile
 from pipeline.stopping import StopSignal
 from pipeline.store import leases as rows
 from pipeline.store import sessions
 from pipeline.store.database import Store
+from pipeline.ways import Way
 
 RENEW_S = 5.0  # a heartbeat is a write, with its share of an fsync
 LOOK_S = 1.0  # a look is a read, so it may be frequent: a cancelled run should not wait
@@ -38,6 +40,7 @@ class Keeper:
         signal: StopSignal,
         progress: Callable[[], str],
         *,
+        way: Way = Way.INGEST,
         lock: LockFile | None = None,
         look_s: float = LOOK_S,
         renew_s: float = RENEW_S,
@@ -45,7 +48,7 @@ class Keeper:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._fence, self._signal, self._progress = store, fence, signal, progress
-        self._lock = lock
+        self._way, self._lock = way, lock
         self._look_s, self._renew_s, self._ttl_ms, self._clock = look_s, renew_s, ttl_ms, clock
         self._last_good = clock()
         self._done = threading.Event()
@@ -54,13 +57,16 @@ class Keeper:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """End the heartbeat; returns when its thread is through with the database. The lock file goes with it."""
+    def stop(self, *, given_back: bool = True) -> None:
+        """End the heartbeat and let go of the lock file; returns when the thread is through with the database.
+
+        Where the lease was not `given_back`, the file stays: free, it proves that the run is over.
+        """
         self._done.set()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join()
         if self._lock is not None:
-            self._lock.drop()
+            self._lock.drop(remove=given_back)
 
     def tend(self) -> bool:
         """Look after the lease once, with a heartbeat where one is due. False: there is no lease left to look after.
@@ -69,7 +75,9 @@ class Keeper:
         """
         try:
             due = self._clock() - self._last_good >= self._renew_s
-            return self._renew() if due else self._look()
+            kept = self._renew() if due else self._look()
+            self._ask_the_switch()  # here too: the run may be in the middle of a long wait for the site
+            return kept
         except StoreError as error:
             if self._clock() - self._last_good <= self._ttl_ms / 1000 - MARGIN_S:
                 return True
@@ -91,6 +99,12 @@ class Keeper:
         if standing.cancel_requested:
             self._signal.trip(Kind.INTERRUPTED, "the run was cancelled on request")
         return True
+
+    def _ask_the_switch(self) -> None:
+        try:
+            control.admit(self._store, self._way, control.Moment.REQUEST)
+        except StateError as refusal:
+            self._signal.trip(refusal.kind, refusal.message)
 
     def _lost(self) -> bool:
         self._signal.trip(Kind.LEASE_LOST, "the lease was cleared or taken over while the run was under way")

@@ -36,13 +36,14 @@ class LockFile:
         self.inode = _inode(os.fstat(descriptor))
         self._descriptor: int | None = descriptor
 
-    def drop(self) -> None:
-        """Remove the file and give the lock back. May be called twice."""
+    def drop(self, *, remove: bool = True) -> None:
+        """Give the lock back, and remove the file unless it has to tell others so. May be called twice."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is None:
             return
-        with suppress(OSError):
-            self.path.unlink(missing_ok=True)  # while it is locked: nobody may find it free
+        if remove:
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)  # while it is locked: nobody may find it free
         _held.discard(descriptor)
         with suppress(OSError):
             os.close(descriptor)

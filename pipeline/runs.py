@@ -42,9 +42,12 @@ class Run:
         bus: Bus,
         event: event_rows.EventRow,
         fence: lease_rows.Fence,
+        *,
+        way: Way = Way.INGEST,
         lock: lockfiles.LockFile | None = None,
     ) -> None:
         self.store = store
+        self.way = way
         self.bus = bus
         self.event = event
         self.fence = fence
@@ -59,7 +62,7 @@ class Run:
         self._logged = 0
         self._flushed = self.started
         self.pages_manifest: str | None = None
-        self.keeper = Keeper(store, fence, self.signal, self.shown_progress, lock=lock)
+        self.keeper = Keeper(store, fence, self.signal, self.shown_progress, way=way, lock=lock)
 
     @property
     def run_id(self) -> int:
@@ -221,7 +224,7 @@ class Run:
         self.enter("publish")
         with self.store.write():
             lease_rows.lock_fence(self.store, self.fence)
-            control.admit(self.store, Way.INGEST, control.Moment.PUBLISH)
+            control.admit(self.store, self.way, control.Moment.PUBLISH)
             served = event_rows.get_event(self.store, self.event.id)
             if served is not None and served.document_sha256 == sha256:
                 outcome = "unchanged"
@@ -238,10 +241,11 @@ class Run:
     def fail(self, error: PipelineError) -> None:
         """Record how the run failed and give the lease back; depth, data and timestamps of the event stay.
 
-        Where that cannot be written either (a full or vanished database), the lease stays until it is cleared, and the
-        error says so.
+        Where that cannot be written either (a full or vanished database), the lease stays for now, and the error says
+        so; its lock file is let go of, which tells everybody that the run is over.
         """
         outcome = "interrupted" if error.kind is Kind.INTERRUPTED else "failed"
+        given_back = True
         error.with_details(run_id=self.run_id, event=self.name)
         self.log(
             "ingestion_interrupted" if outcome == "interrupted" else "ingestion_failed",
@@ -263,12 +267,11 @@ class Run:
         except StateError as lost:
             error.details["not_recorded"] = lost.message
         except StoreError as cause:
+            given_back = False
             error.details["not_recorded"] = cause.message
-            error.details["lock"] = (
-                "the event's lock could not be released; clear it once the database is writable again"
-            )
+            error.details["lock"] = "the event's lock could not be released; the event's next run does that, or clear it"
         finally:
-            self.keeper.stop()
+            self.keeper.stop(given_back=given_back)
 
     def _conclude(self, state: str, outcome: str, error: Envelope | None) -> None:
         self.enter("done")
