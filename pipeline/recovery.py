@@ -7,12 +7,15 @@ says and records the action with all that its undo needs. Other events are never
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 from msgspec import Struct
 
 from pipeline import leases, planning
-from pipeline.errors import Kind, StateError
+from pipeline.errors import Kind, PipelineError, StateError
 from pipeline.holders import encode_holder, this_holder
+from pipeline.observe import Bus, Report
 from pipeline.planning import Draft, Wish
 from pipeline.plans import Plan, RefusedPlan, Rollback
 from pipeline.runs import held
@@ -25,6 +28,16 @@ from pipeline.store.database import Store
 
 RUN_KINDS = {"cleanup": "cleanup", "cleanup_full": "cleanup", "reset": "reset", "restore": "restore", "undo": "restore"}
 OUTCOMES = {"cleanup": "cleaned", "reset": "reset", "restore": "restored"}  # by the run's kind
+
+
+class RollbackStep(Struct, frozen=True):
+    """One event of a rollback: the action, or why it was refused."""
+
+    event: str  # slug/id
+    done: int  # events so far, this one included
+    total: int
+    action: Action | None
+    error: PipelineError | None
 
 
 class Action(Struct, frozen=True, kw_only=True):
@@ -109,9 +122,16 @@ def plan_undo(store: Store, action_id: int) -> Plan:
 
 
 def act(
-    store: Store, plan: Plan, *, who: str, reason: str = "", trigger: str = "cli", batch: str | None = None
+    store: Store,
+    plan: Plan,
+    *,
+    who: str,
+    reason: str = "",
+    trigger: str = "cli",
+    batch: str | None = None,
+    bus: Bus | None = None,
 ) -> Action:
-    """Carry a plan out, whole or not at all.
+    """Carry a plan out, whole or not at all; subscribers of `bus` hear of it once it is committed.
 
     Raises:
         StateError: PLAN_STALE, the event changed since the plan; LOCK_HELD; USAGE, the plan changes nothing; and what
@@ -152,14 +172,35 @@ def act(
             kept=msgspec.json.encode(draft.removed).decode() if plan.removes else None,
         )
         row = planning.require_action(store, action_id)
-        journal.append(store, [_entry(row, plan)])
+        entry = _entry(row, plan)
+        journal.append(store, [entry])
         lease_rows.release(store, lease_rows.Fence(plan.event_id, run_id, token))
-        return _action(store, row)
+        action = _action(store, row)
+    if bus is not None:
+        bus.publish(Report(entry.name, entry.message, event_id=plan.event_id, run_id=run_id))
+    return action
 
 
 def undo(store: Store, action_id: int, *, who: str, reason: str = "", trigger: str = "cli") -> Action:
     """Plan an undo and carry it out. Raises as `plan_undo` and `act`."""
     return act(store, plan_undo(store, action_id), who=who, reason=reason, trigger=trigger)
+
+
+def roll_back(
+    store: Store, rollback: Rollback, *, who: str, reason: str = "", trigger: str = "cli", bus: Bus | None = None
+) -> Iterator[RollbackStep]:
+    """Carry out the plans of a rollback, an action for each event, under one batch name.
+
+    An event that changed since, or is being worked on, keeps what it has; the others go on. A broken database ends it.
+    """
+    batch = f"rollback-{rollback.parser_build[:12]}-{store.clock_ms()}"
+    for done, plan in enumerate(rollback.plans, 1):
+        action, error = None, None
+        try:
+            action = act(store, plan, who=who, reason=reason, trigger=trigger, batch=batch, bus=bus)
+        except StateError as refused:
+            error = refused
+        yield RollbackStep(plan.event, done, len(rollback.plans), action, error)
 
 
 def served_runs(plan: Plan) -> tuple[int | None, int | None]:

@@ -20,6 +20,7 @@ from pipeline.holders import program_version
 from pipeline.observe import Bus
 from pipeline.service_control import ControlActions
 from pipeline.service_locks import LockActions
+from pipeline.service_recovery import RecoveryActions
 from pipeline.stopping import StopGroup
 from pipeline.ways import Way, way_in
 
@@ -56,7 +57,7 @@ class TrackIngestion(Struct, frozen=True):
     error: PipelineError | None
 
 
-class Service(ControlActions, LockActions):
+class Service(ControlActions, LockActions, RecoveryActions):
     """The pipeline behind every way in. Use as a context manager, or call `close`."""
 
     def __init__(
@@ -185,12 +186,17 @@ class Service(ControlActions, LockActions):
         """Ingest a track's events that began on or after `since` (ISO date) and are not served yet, newest first.
 
         Resumable: what was published before is passed over, so the same call goes on where the last one ended. An event
-        that fails does not stop the others; a stop of the program does.
+        that fails does not stop the others, nor does one that is held; a stop of the program does.
         """
+        from pipeline import attempts
+
         rows = self.refresh_track(slug)
         due = [row for row in rows if (row.start_date or "") >= since and row.ingest_depth == "none"]
         for row in due[:limit]:
             name = f"{row.track_slug}/{row.source_event_id}"
+            if row.held_at is not None:  # nobody asked for this very event
+                yield TrackIngestion(name, None, attempts.held(row))
+                continue
             try:
                 yield TrackIngestion(name, self.ingest(name, options), None)
             except PipelineError as error:
