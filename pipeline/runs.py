@@ -127,7 +127,8 @@ class Run:
     ) -> Run:
         holder = encode_holder(this_holder(lock))
         with store.write():
-            control.admit(store, control.run_way(kind))
+            way = control.run_way(kind)
+            control.admit(store, way)
             run_id = run_rows.insert_run(
                 store, event.id, kind=kind, trigger=trigger, holder_json=holder, parser_build=parser_build()
             )
@@ -140,7 +141,7 @@ class Run:
             if now.state == "failed":
                 run_rows.transition(store, event.id, "idle")
             run_rows.transition(store, event.id, "running")
-            run = cls(store, bus, event, lease_rows.Fence(event.id, run_id, token), lock)
+            run = cls(store, bus, event, lease_rows.Fence(event.id, run_id, token), way=way, lock=lock)
             run.log("ingestion_start", f"run {run_id} of {run.name} begins", trigger=trigger)
             run._write_log()
         return run
@@ -269,7 +270,9 @@ class Run:
         except StoreError as cause:
             given_back = False
             error.details["not_recorded"] = cause.message
-            error.details["lock"] = "the event's lock could not be released; the event's next run does that, or clear it"
+            error.details["lock"] = (
+                "the event's lock could not be released; the event's next run does that, or clear it"
+            )
         finally:
             self.keeper.stop(given_back=given_back)
 
