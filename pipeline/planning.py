@@ -100,6 +100,8 @@ def undo_obstacle(store: Store, action: ActionRow) -> StateError | None:
         why = f"action {action.undone_by} already did"
     elif action.undo_closed_at is not None:
         why = "a purge gave up what its undo needs"
+    elif not _leaves_something_to_undo(action):
+        why = "all that it changed is the state, which tells how the last attempt ended and is not brought back"
     elif newer is not None:
         why = f"{name} changed since: run {newer.id} ({newer.kind}) {newer.outcome}"
     else:
@@ -111,6 +113,11 @@ def undo_obstacle(store: Store, action: ActionRow) -> StateError | None:
         event=name,
         newer_run_id=newer.id if newer else None,
     )
+
+
+def _leaves_something_to_undo(action: ActionRow) -> bool:
+    plan = msgspec.json.decode(action.plan, type=Plan)
+    return bool(plan.removes) or any(change.field in PLANNED_COLUMNS for change in plan.changes)
 
 
 # ---------------------------------------------------------------- what each wish comes to

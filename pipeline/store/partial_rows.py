@@ -84,8 +84,8 @@ def orphans(store: Store, event_id: int) -> RowSet:
     """Rows without their parent, and all that is below them, as far as they belong to the event.
 
     The journal knows which event a vanished run belonged to. A vanished race or result is known only by its id: ids are
-    handed out run by run, so the nearest id below it that still has its parents says whose it was. What nothing claims
-    belongs to whichever event is looked at.
+    handed out run by run, so the nearest id that still has its parents, of a run that may have lost one, says whose it
+    was. What nothing claims belongs to whichever event is looked at.
     """
     with store.read():
         runs = _claimed(_lost_runs(store), event_id, lambda run_id: _event_of_lost_run(store, run_id))
@@ -198,13 +198,19 @@ def _event_of_lost_run(store: Store, run_id: int) -> int | None:
 def _event_of_neighbour(store: Store, table: str, row_id: int) -> int | None:
     for side, order in (("<", "DESC"), (">", "ASC")):
         rows = store.sql(
-            f"SELECT run.event_id FROM {_UP_TO_RUN[table]} WHERE {table}.id {side} ? "
-            f"ORDER BY {table}.id {order} LIMIT 1",
+            f"SELECT run.id, run.event_id, run.sealed, run.{table}_count FROM {_UP_TO_RUN[table]} "
+            f"WHERE {table}.id {side} ? ORDER BY {table}.id {order} LIMIT 1",
             row_id,
         )
-        if rows:
-            return int(rows[0][0])
+        for run_id, event_id, sealed, manifest in rows:
+            if not (sealed and _rows_of_run(store, table, run_id) == manifest):  # such a run lost none
+                return int(event_id)
     return None
+
+
+def _rows_of_run(store: Store, table: str, run_id: int) -> int:
+    ((count,),) = store.sql(f"SELECT COUNT(*) FROM {_UP_TO_RUN[table]} WHERE run.id = ?", run_id)
+    return int(count)
 
 
 # ---------------------------------------------------------------- putting back
