@@ -23,6 +23,7 @@ from pipeline.ways import Way
 
 RENEW_S = 5.0  # a heartbeat is a write, with its share of an fsync
 LOOK_S = 1.0  # a look is a read, so it may be frequent: a cancelled run should not wait
+VISIBLE_S = 1.0  # how long a run waits at its start for other machines to be able to see its connection
 MARGIN_S = 15.0  # the holder stops this long before others may believe it dead
 
 
@@ -51,11 +52,13 @@ class Keeper:
         self._way, self._lock = way, lock
         self._look_s, self._renew_s, self._ttl_ms, self._clock = look_s, renew_s, ttl_ms, clock
         self._last_good = clock()
+        self._visible = threading.Event()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"lease-{fence.event_id}", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+        self._visible.wait(VISIBLE_S)
 
     def stop(self, *, given_back: bool = True) -> None:
         """End the heartbeat and let go of the lock file; returns when the thread is through with the database.
@@ -114,6 +117,7 @@ class Keeper:
         with self._store.connection_scope():
             with suppress(StoreError):  # it is evidence only, and every heartbeat tries again
                 sessions.keep(self._store, self._fence.event_id, self._fence.token)
+            self._visible.set()
             while not self._done.wait(self._look_s):
                 if not self.tend():
                     return

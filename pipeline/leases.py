@@ -6,6 +6,7 @@ it, or the holder is proven dead. Both raise the token, end the run, and leave a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipeline import attempts, lockfiles
 from pipeline.errors import Kind, StateError, StoreError, encode_envelope
 from pipeline.holders import Holder, decode_holder
 from pipeline.observe import Bus, Report
+from pipeline.stopping import StopSignal
 from pipeline.store import events as event_rows
 from pipeline.store import journal, sessions
 from pipeline.store import leases as rows
@@ -27,6 +29,7 @@ from pipeline.verdicts import Heard, Verdict, judge, look
 
 TTL_MS = 60_000  # without a heartbeat for this long a lease is reported as expired
 CLEAR_PATIENCE_S = 5.0  # how long a person waits where the holder sits inside its write transaction
+LOOK_EVERY_S = 0.1  # while a person waits
 TICK_PATIENCE_S = 0.2  # a tick comes again
 
 
@@ -180,6 +183,22 @@ def examine(store: Store, event_id: int, *, reason: str, token: int | None, conf
     return lock
 
 
+def wait_until_free(store: Store, lock: LockView, seconds: float, signal: StopSignal) -> bool:
+    """Wait until a lock is not held any more, by its holder's doing or anybody else's. False: it still is.
+
+    Raises StateError INTERRUPTED where the signal is tripped meanwhile.
+    """
+    until = time.monotonic() + seconds
+    fence = rows.Fence(lock.event_id, lock.run_id, lock.token)
+    while rows.standing(store, fence).held:
+        left = until - time.monotonic()
+        if left <= 0:
+            return False
+        signal.event.wait(min(left, LOOK_EVERY_S))
+        signal.check()
+    return True
+
+
 def require_lock(store: Store, event_id: int) -> LockView:
     """As `find_lock`. Raises StateError USAGE where nobody holds the lease."""
     lock = find_lock(store, event_id)
@@ -324,7 +343,7 @@ def patiently(store: Store, lock: LockView, done: str) -> Iterator[None]:
     except StoreError as error:
         if error.kind is not Kind.DB_BUSY:
             raise
-        sitting = sessions.sitting_on(store, lock.event_id)
+        sitting = next(iter(sessions.sitting_on(store, lock.event_id)), None)
         raise StoreError(
             Kind.DB_BUSY,
             f"run {lock.run_id} of {lock.event} could not be {done} within {CLEAR_PATIENCE_S:.0f} s: "

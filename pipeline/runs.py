@@ -271,7 +271,7 @@ class Run:
             given_back = False
             error.details["not_recorded"] = cause.message
             error.details["lock"] = (
-                "the event's lock could not be released; the event's next run does that, or clear it"
+                "the event's lock could not be released; its next run does that, or clear it"
             )
         finally:
             self.keeper.stop(given_back=given_back)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from pipeline.leases import LockPolicy, LockView, Tick
     from pipeline.observe import Bus
+    from pipeline.stopping import StopGroup
     from pipeline.store.database import Store
     from pipeline.store.events import EventRow
     from pipeline.terminating import Termination
@@ -28,6 +29,7 @@ class _Settings(Protocol):
 
 class _House(Protocol):
     bus: Bus
+    stops: StopGroup
 
     @property
     def settings(self) -> _Settings: ...
@@ -76,6 +78,18 @@ class LockActions:
         from pipeline import leases
 
         return leases.cancel(self.store, self.event(event).id, who=who or operator())
+
+    def wait_until_free(self: _House, lock: LockView, seconds: float) -> bool:
+        """Wait until that lock is not held any more. False: it still is. Raises StateError INTERRUPTED."""
+        from pipeline import leases
+        from pipeline.stopping import StopSignal
+
+        signal = StopSignal()
+        self.stops.add(signal)
+        try:
+            return leases.wait_until_free(self.store, lock, seconds, signal)
+        finally:
+            self.stops.discard(signal)
 
     @way_in(Way.RECOVERY)
     def clear_lock(

@@ -198,24 +198,26 @@ def _ends_within(seconds: float, holder: Holder, number: signal.Signals, means: 
 
 
 def _end_sessions(store: Store, lock: leases.LockView) -> list[str]:
-    """End the connection that the holder keeps, and the one that sits on the lease if it is the holder's."""
+    """End the connection that the holder keeps, and any of its own that sits on the lease."""
     kept = sessions.of_leases(store, [(lock.event_id, lock.token)]).get(lock.event_id)
     sitting = sessions.sitting_on(store, lock.event_id)
-    if kept is None and sitting is None:
+    own = [session for session in sitting if _is_of(session, kept, lock.holder)]
+    if sitting and not own:
+        raise StateError(
+            Kind.USAGE,
+            f"the lease is held inside the transaction of {sitting[0].shown()} "
+            f"({sitting[0].application or 'no name'}), which is not known to be the holder's: it is not ended",
+            remedy="See who that is, and end that session yourself: SELECT pg_terminate_backend(PID).",
+        )
+    if kept is None and not own:
         raise StateError(
             Kind.USAGE,
             f"the holder cannot be reached from here: {lock.evidence}",
             remedy=f"End it on its own machine, or clear its lock: `mre locks clear {lock.event} --reason …`.",
         )
-    if sitting is not None and not _is_of(sitting, kept, lock.holder):
-        raise StateError(
-            Kind.USAGE,
-            f"the lease is held inside the transaction of {sitting.shown()} ({sitting.application or 'no name'}), "
-            "which is not known to be the holder's: it is not ended",
-            remedy="See who that is, and end that session yourself: SELECT pg_terminate_backend(PID).",
-        )
-    ended = [session for session in (kept, sitting) if session is not None and sessions.terminate(store, session)]
-    return [f"ended {session.shown()}" for session in ended] or ["nothing: its connections were gone"]
+    known = own if kept is None else [kept, *own]
+    ended = {session.pid: session for session in known if sessions.terminate(store, session)}
+    return [f"ended {session.shown()}" for session in ended.values()] or ["nothing: its connections were gone"]
 
 
 def _is_of(session: sessions.Session, kept: sessions.Session | None, holder: Holder | None) -> bool:

@@ -69,21 +69,25 @@ def of_leases(store: Store, leases: Iterable[tuple[int, int]]) -> dict[int, Sess
     return {keys[key]: _session(row) for key, *row in rows}
 
 
-def sitting_on(store: Store, event_id: int) -> Session | None:
-    """The connection whose open transaction has changed an event's lease row, so that nobody else can."""
+def sitting_on(store: Store, event_id: int) -> tuple[Session, ...]:
+    """The connections that may be why an event's lease row cannot be changed, the longest transaction first.
+
+    Empty where the row can be changed. The server does not say which row a transaction changed, so these are all that
+    have changed some lease and not ended yet: as a rule one, for a moment now and then a few.
+    """
     if store.engine != "postgresql":
-        return None
-    with store.read():
-        # The visible row names the transaction that is about to replace it, and that holds a lock on its own id.
+        return ()
+    with store.write():
+        if store.sql("SELECT 1 FROM lease WHERE event_id = ? FOR UPDATE SKIP LOCKED", event_id):
+            return ()
         rows = store.sql(
             f"""SELECT {_COLUMNS}
-                FROM lease JOIN pg_locks l ON l.transactionid = lease.xmax
-                JOIN pg_stat_activity a ON a.pid = l.pid
-                WHERE lease.event_id = ? AND l.locktype = 'transactionid' AND l.granted AND l.mode = 'ExclusiveLock'
-                AND l.pid <> pg_backend_pid()""",
-            event_id,
+                FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+                WHERE l.locktype = 'relation' AND l.relation = 'lease'::regclass AND l.mode = 'RowExclusiveLock'
+                AND l.granted AND l.pid <> pg_backend_pid()
+                ORDER BY a.xact_start"""
         )
-    return _session(rows[0]) if rows else None
+    return tuple(_session(row) for row in rows)
 
 
 def terminate(store: Store, session: Session) -> bool:
