@@ -7,13 +7,11 @@ says and records the action with all that its undo needs. Other events are never
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 from msgspec import Struct
 
 from pipeline import leases, planning
-from pipeline.errors import Kind, PipelineError, StateError
+from pipeline.errors import Kind, StateError
 from pipeline.holders import encode_holder, this_holder
 from pipeline.observe import Bus, Report
 from pipeline.planning import Draft, Wish
@@ -28,16 +26,6 @@ from pipeline.store.database import Store
 
 RUN_KINDS = {"cleanup": "cleanup", "cleanup_full": "cleanup", "reset": "reset", "restore": "restore", "undo": "restore"}
 OUTCOMES = {"cleanup": "cleaned", "reset": "reset", "restore": "restored"}  # by the run's kind
-
-
-class RollbackStep(Struct, frozen=True):
-    """One event of a rollback: the action, or why it was refused."""
-
-    event: str  # slug/id
-    done: int  # events so far, this one included
-    total: int
-    action: Action | None
-    error: PipelineError | None
 
 
 class Action(Struct, frozen=True, kw_only=True):
@@ -184,23 +172,6 @@ def act(
 def undo(store: Store, action_id: int, *, who: str, reason: str = "", trigger: str = "cli") -> Action:
     """Plan an undo and carry it out. Raises as `plan_undo` and `act`."""
     return act(store, plan_undo(store, action_id), who=who, reason=reason, trigger=trigger)
-
-
-def roll_back(
-    store: Store, rollback: Rollback, *, who: str, reason: str = "", trigger: str = "cli", bus: Bus | None = None
-) -> Iterator[RollbackStep]:
-    """Carry out the plans of a rollback, an action for each event, under one batch name.
-
-    An event that changed since, or is being worked on, keeps what it has; the others go on. A broken database ends it.
-    """
-    batch = f"rollback-{rollback.parser_build[:12]}-{store.clock_ms()}"
-    for done, plan in enumerate(rollback.plans, 1):
-        action, error = None, None
-        try:
-            action = act(store, plan, who=who, reason=reason, trigger=trigger, batch=batch, bus=bus)
-        except StateError as refused:
-            error = refused
-        yield RollbackStep(plan.event, done, len(rollback.plans), action, error)
 
 
 def served_runs(plan: Plan) -> tuple[int | None, int | None]:

@@ -12,20 +12,32 @@ from pipeline.ways import Way, operator, way_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from pipeline.ingest import IngestReport, Options
     from pipeline.observe import Bus
     from pipeline.plans import Plan, Rollback
     from pipeline.purging import PurgePlan, PurgeReport
-    from pipeline.recovery import Action, RollbackStep
+    from pipeline.recovering import Recovered, Recoverer, RollbackStep
+    from pipeline.recovery import Action
     from pipeline.retrying import RetryPlan, RetryStep
+    from pipeline.store.archive import PageArchive
     from pipeline.store.database import Store
     from pipeline.store.events import EventRow
+
+
+class _Settings(Protocol):
+    @property
+    def fixtures(self) -> Path | None: ...
 
 
 class _House(Protocol):
     bus: Bus
 
+    @property
+    def settings(self) -> _Settings: ...
+    @property
+    def archive(self) -> PageArchive: ...
     @property
     def store(self) -> Store: ...
     @property
@@ -74,26 +86,23 @@ class RecoveryActions:
     # ------------------------------------------------------------------ actions
 
     @way_in(Way.RECOVERY)
-    def act(self: _House, plan: Plan, *, reason: str = "", who: str | None = None, trigger: str = "cli") -> Action:
-        """Carry out a plan that was confirmed, whole or not at all.
+    def act(self: _House, plan: Plan, *, reason: str = "", who: str | None = None, trigger: str = "cli") -> Recovered:
+        """Carry out a plan that was confirmed, whole or not at all; then check the event.
 
+        Returns:
+            The action, and what the checks found: an event that fails them is held.
         Raises:
             StateError: PLAN_STALE, the event changed since the plan; LOCK_HELD; USAGE, it changes nothing. StoreError.
+                Nothing was changed then.
         """
-        from pipeline import recovery
-
-        return recovery.act(self.store, plan, who=who or operator(), reason=reason, trigger=trigger, bus=self.bus)
+        return _recoverer(self, who, reason, trigger).act(plan)
 
     @way_in(Way.RECOVERY)
     def roll_back(
         self: _House, rollback: Rollback, *, reason: str = "", who: str | None = None, trigger: str = "cli"
     ) -> Iterator[RollbackStep]:
         """Carry out all plans of a rollback, an action for each event; one that is refused does not stop the others."""
-        from pipeline import recovery
-
-        return recovery.roll_back(
-            self.store, rollback, who=who or operator(), reason=reason, trigger=trigger, bus=self.bus
-        )
+        return _recoverer(self, who, reason, trigger).roll_back(rollback)
 
     @way_in(Way.RECOVERY)
     def reset_event_ingestion(
@@ -104,13 +113,13 @@ class RecoveryActions:
         reason: str = "",
         who: str | None = None,
         trigger: str = "cli",
-    ) -> Action | None:
+    ) -> Recovered | None:
         """Reset an event: nothing served, nothing partial, nothing counted or held; its metadata stays.
 
         Args:
             plan: the plan that was confirmed; without one, as things are now.
         Returns:
-            The action, or None where there was nothing to reset.
+            The action and what the checks found, or None where there was nothing to reset.
         Raises:
             StateError: as `act`.
         """
@@ -119,7 +128,7 @@ class RecoveryActions:
         plan = plan or recovery.plan_reset(self.store, self.event(event).id)
         if not plan.changes_anything:
             return None
-        return recovery.act(self.store, plan, who=who or operator(), reason=reason, trigger=trigger, bus=self.bus)
+        return _recoverer(self, who, reason, trigger).act(plan)
 
     @way_in(Way.RECOVERY)
     def undo(
@@ -130,7 +139,7 @@ class RecoveryActions:
         reason: str = "",
         who: str | None = None,
         trigger: str = "cli",
-    ) -> Action:
+    ) -> Recovered:
         """Take an action back; what the event serves is then byte for byte what it served before it.
 
         Args:
@@ -141,7 +150,7 @@ class RecoveryActions:
         from pipeline import recovery
 
         plan = plan or recovery.plan_undo(self.store, action_id)
-        return recovery.act(self.store, plan, who=who or operator(), reason=reason, trigger=trigger, bus=self.bus)
+        return _recoverer(self, who, reason, trigger).act(plan)
 
     def actions(self: _House, event: str | None = None, *, limit: int = 50) -> tuple[Action, ...]:
         """Actions on one event or on all, newest first, each with why it cannot be undone where that is so."""
@@ -200,3 +209,17 @@ class RecoveryActions:
         from pipeline import purging
 
         return purging.purge(self.store, plan, who=who or operator(), reason=reason)
+
+
+def _recoverer(house: _House, who: str | None, reason: str, trigger: str) -> Recoverer:
+    from pipeline.recovering import Recoverer
+
+    return Recoverer(
+        store=house.store,
+        bus=house.bus,
+        archive=house.archive,
+        fixtures=house.settings.fixtures,
+        who=who or operator(),
+        reason=reason,
+        trigger=trigger,
+    )

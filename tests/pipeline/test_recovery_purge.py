@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline import planning, purging, recovery
+from pipeline import purging, recovery
 from pipeline.errors import Kind, StateError, StoreError
+from pipeline.store import actions as action_rows
 from pipeline.store import journal, runs, superseded
 from pipeline.store.database import Store
 from tests.support.generations import begin
@@ -17,13 +18,12 @@ from tests.support.recovering import (
     event_row,
     exported,
     leave_partial_rows,
-    orphan,
+    make_older,
     publish_generation,
     rows_of_all,
 )
 
 NOW = {"older_than_days": 0, "keep_undo_days": 30}
-DAY_MS = purging.DAY_MS
 
 
 def purge_now(store: Store, **days: float) -> purging.PurgeReport:
@@ -36,16 +36,6 @@ def _let_time_pass(store: Store) -> None:
     start = store.clock_ms()
     while store.clock_ms() == start:
         pass
-
-
-def make_older(store: Store, days: float) -> None:
-    """As if everything so far had happened that many days ago."""
-    shift = round(days * DAY_MS)
-    orphan(
-        store,
-        f"UPDATE run SET started_at = started_at - {shift}, finished_at = finished_at - {shift}",
-        f"UPDATE action SET at = at - {shift}",
-    )
 
 
 def refusal(call: Callable[[], object]) -> StateError:
@@ -135,7 +125,7 @@ def test_after_the_undo_window_a_purge_closes_undos_and_drops_what_they_kept(sto
     error = refusal(lambda: recovery.undo(store, action.id, who="tester"))
     assert error.kind is Kind.UNDO_REFUSED
     assert "purge" in error.message
-    assert planning.action_rows.kept(store, action.id) is None
+    assert action_rows.kept(store, action.id) is None
     assert not purging.plan_purge(store).undos
     assert [line.name for line in journal.for_event(store, fence.event_id) if line.entry_kind == "audit"] == [
         "undo_closed"

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from pipeline import recovery
 from pipeline.errors import Kind, StateError
+from pipeline.observe import Bus
+from pipeline.plans import Rollback
+from pipeline.recovering import Recoverer, RollbackStep
+from pipeline.store import actions as action_rows
 from pipeline.store import runs
+from pipeline.store.archive import PageArchive
 from pipeline.store.database import Store
 from tests.support.generations import begin, fail
 from tests.support.recovering import event_row, exported, leave_partial_rows, publish_generation
@@ -57,6 +63,11 @@ def test_what_cannot_be_served(store: Store) -> None:
         assert why in error.message
 
 
+def roll_back(store: Store, rollback: Rollback, folder: Path) -> list[RollbackStep]:
+    who = Recoverer(store, Bus(), PageArchive(folder), None, "tester", "the build reads laps wrong", "cli")
+    return list(who.roll_back(rollback))
+
+
 def scenario(store: Store) -> dict[str, int]:
     """Events by what a bad build did to them."""
     events = {}
@@ -76,7 +87,7 @@ def scenario(store: Store) -> dict[str, int]:
     return events
 
 
-def test_a_bad_build_is_rolled_back(store: Store) -> None:
+def test_a_bad_build_is_rolled_back(store: Store, tmp_path: Path) -> None:
     events = scenario(store)
     before = {name: (event_row(store, one), exported(store, one)) for name, one in events.items()}
     rollback = recovery.plan_restore_build(store, "b2")
@@ -84,7 +95,7 @@ def test_a_bad_build_is_rolled_back(store: Store) -> None:
     affected = {"bad only", "good then bad", "good then bad twice", "good then bad, failed since"}
     assert {plan.event_id for plan in rollback.plans} == {events[name] for name in affected}
 
-    steps = list(recovery.roll_back(store, rollback, who="tester", reason="the build reads laps wrong"))
+    steps = roll_back(store, rollback, tmp_path)
     assert [(step.done, step.total, step.error) for step in steps] == [(n, 4, None) for n in (1, 2, 3, 4)]
     for name, event_id in events.items():
         row = event_row(store, event_id)
@@ -105,14 +116,14 @@ def test_a_bad_build_is_rolled_back(store: Store) -> None:
         assert exported(store, event_id) == before[name][1], name
 
 
-def test_an_event_at_work_is_left_out_of_a_rollback_and_named(store: Store) -> None:
+def test_an_event_at_work_is_left_out_of_a_rollback_and_named(store: Store, tmp_path: Path) -> None:
     events = scenario(store)
     begin(store, "2")
     rollback = recovery.plan_restore_build(store, BAD)
     assert [(one.event.rpartition("/")[2], one.kind) for one in rollback.refused] == [("2", "LOCK_HELD")]
     # another one starts to work between the plan and the action
     begin(store, "3")
-    steps = list(recovery.roll_back(store, rollback, who="tester"))
+    steps = roll_back(store, rollback, tmp_path)
     assert [step.error.kind for step in steps if step.error] == [Kind.LOCK_HELD]
     assert event_row(store, events["bad only"]).current_run_id is None
 
@@ -127,12 +138,12 @@ def test_a_build_has_to_be_one(store: Store) -> None:
     assert len(recovery.plan_restore_build(store, "abc1").plans) == 1
 
 
-def test_the_run_of_a_rollback_says_what_it_restored(store: Store) -> None:
+def test_the_run_of_a_rollback_says_what_it_restored(store: Store, tmp_path: Path) -> None:
     first = publish_generation(store, 1, build=GOOD)
     publish_generation(store, 2, build=BAD)
-    (step,) = recovery.roll_back(store, recovery.plan_restore_build(store, BAD), who="tester")
-    assert step.action is not None
-    run = runs.get_run(store, step.action.run_id)
+    (step,) = roll_back(store, recovery.plan_restore_build(store, BAD), tmp_path)
+    assert step.recovered is not None
+    run = runs.get_run(store, step.recovered.action.run_id)
     assert run is not None
     assert run.restored_run_id == first.run_id
 
@@ -143,9 +154,9 @@ def test_control_a_plan_that_points_elsewhere_is_seen(store: Store, monkeypatch:
     publish_generation(store, 2)
     plan = recovery.plan_restore(store, first.event_id, first.run_id)
     third = publish_generation(store, 3, "7001")
-    real = recovery.action_rows.set_event
+    real = action_rows.set_event
     monkeypatch.setattr(
-        recovery.action_rows,
+        action_rows,
         "set_event",
         lambda store, event_id, **fields: real(store, event_id, **{**fields, "current_run_id": third.run_id}),
     )

@@ -70,6 +70,16 @@ def orphan(store: Store, *statements: str) -> None:
     connection.close()
 
 
+def make_older(store: Store, days: float) -> None:
+    """As if everything so far had happened that many days ago."""
+    shift = round(days * 86_400_000)
+    orphan(
+        store,
+        f"UPDATE run SET started_at = started_at - {shift}, finished_at = finished_at - {shift}",
+        f"UPDATE action SET at = at - {shift}",
+    )
+
+
 def counts(store: Store) -> dict[str, int]:
     """Table → rows, over all events."""
     with store.read():
