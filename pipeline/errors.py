@@ -202,8 +202,8 @@ TABLE: dict[Kind, Rule] = {
         True,
         7,
         409,
-        "Wait for the other run or stop it with `mre cancel EVENT`; if its holder is gone, `mre locks show EVENT`, then "
-        "`mre locks clear EVENT --reason …`.",
+        "Wait for the other run, or stop it with `mre cancel EVENT`; if its holder is gone, `mre locks show EVENT`, "
+        "then `mre locks clear EVENT --reason …`.",
         "INGESTION_IN_PROGRESS",
     ),
     Kind.LEASE_LOST: Rule(

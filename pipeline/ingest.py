@@ -23,7 +23,7 @@ from pipeline.liverc.client import Client
 from pipeline.liverc.markup import page_facts
 from pipeline.liverc.readers import read_page
 from pipeline.observe import Bus, Report, progress_report
-from pipeline.runs import DEFAULT_POLICY, Run
+from pipeline.runs import DEFAULT_POLICY, Run, reason_of
 from pipeline.stopping import StopGroup, StopSignal
 from pipeline.store import events as event_rows
 from pipeline.store.archive import PageArchive, PageEntry
@@ -93,9 +93,9 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
         validate.check_shrink(judged.races, judged.laps, event.race_count, event.lap_count, allow=options.allow_shrink)
         run.pages_manifest = place.archive.write_manifest(run.archive_key, collector.entries)
         collector.check()
-        outcome = run.publish(judged.event, judged.sha256)
+        outcome = run.publish(judged.event, judged.sha256, archive=place.archive)
     except BaseException as error:
-        reason = _reason(error, run.signal)
+        reason = reason_of(error, run.signal)
         run.pages_manifest = _manifest_of_failure(place, run, collector)
         run.fail(reason)
         if isinstance(error, PipelineError):
@@ -104,15 +104,6 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
     finally:
         place.stops.discard(run.signal)
     return _report(judged, outcome, f"{event.track_slug}/{source_event_id}", run.run_id, run.started)
-
-
-def _reason(error: BaseException, signal: StopSignal) -> PipelineError:
-    """The failure to record: why the run was asked to stop, where that is what ended it."""
-    if isinstance(error, PipelineError):
-        return signal.error() if signal.tripped and error.kind is Kind.INTERRUPTED else error
-    if isinstance(error, KeyboardInterrupt | SystemExit):
-        return PipelineError(Kind.INTERRUPTED, "the program was asked to stop")
-    return PipelineError(Kind.INTERNAL, f"the program failed unexpectedly: {type(error).__name__}: {error}"[:300])
 
 
 def _manifest_of_failure(place: Workplace, run: Run, collector: Collector) -> str | None:

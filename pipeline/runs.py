@@ -8,6 +8,7 @@ progress, so that a run costs a few small transactions and one publish.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from pipeline.store import events as event_rows
 from pipeline.store import journal, publish
 from pipeline.store import leases as lease_rows
 from pipeline.store import runs as run_rows
+from pipeline.store.archive import PageArchive, ServedPages, ServedRecord
 from pipeline.store.database import Store
 from pipeline.ways import Way
 
@@ -90,23 +92,26 @@ class Run:
         kind: str,
         trigger: str,
         policy: LockPolicy = DEFAULT_POLICY,
+        way: Way | None = None,
     ) -> Run:
         """Take the lease, walk to `running` and insert the run record, in one transaction.
 
-        A lease whose holder is proven dead is released first, unless the policy says no.
+        A lease whose holder is proven dead is released first, unless the policy says no. `way` is what the global
+        switch judges by, where the kind alone does not tell.
         Raises:
             StateError: DISABLED; EVENT_HELD, where no person asked; LOCK_HELD, with what is known of the holder;
                 ILLEGAL_TRANSITION. StoreError.
         """
+        way = way or control.run_way(kind)
         lock = lockfiles.take(policy.folder, event.source_event_id) if policy.folder else None
         try:
             try:
-                run = cls._begin(store, bus, event, lock, kind=kind, trigger=trigger)
+                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger)
             except StateError as error:
                 may_release = error.kind is Kind.LOCK_HELD and policy.release_dead
                 if not (may_release and leases.release_dead(store, bus, event.id)):
                     raise
-                run = cls._begin(store, bus, event, lock, kind=kind, trigger=trigger)
+                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger)
         except BaseException:
             if lock is not None:
                 lock.drop()
@@ -121,13 +126,13 @@ class Run:
         bus: Bus,
         event: event_rows.EventRow,
         lock: lockfiles.LockFile | None,
+        way: Way,
         *,
         kind: str,
         trigger: str,
     ) -> Run:
         holder = encode_holder(this_holder(lock))
         with store.write():
-            way = control.run_way(kind)
             control.admit(store, way)
             run_id = run_rows.insert_run(
                 store, event.id, kind=kind, trigger=trigger, holder_json=holder, parser_build=parser_build()
@@ -214,30 +219,62 @@ class Run:
 
     # ------------------------------------------------------------------ ending
 
-    def publish(self, event: Event, sha256: str) -> str:
+    def publish(self, event: Event, sha256: str, *, archive: PageArchive | None = None, again: bool = False) -> str:
         """Make the document what is served, in one transaction; the same document as before changes no row of data.
 
+        Args:
+            archive: records what the event serves, so that it can be rebuilt without the database.
+            again: publish even the same document as before: its rows are known to be damaged.
         Returns:
             `published` or `unchanged`.
         Raises:
             StateError: LEASE_LOST, DISABLED. StoreError. Nothing was changed then.
         """
         self.enter("publish")
-        with self.store.write():
-            lease_rows.lock_fence(self.store, self.fence)
-            control.admit(self.store, self.way, control.Moment.PUBLISH)
-            served = event_rows.get_event(self.store, self.event.id)
-            if served is not None and served.document_sha256 == sha256:
-                outcome = "unchanged"
-                publish.mark_checked(self.store, self.event.id)
-            else:
-                outcome = "published"
-                manifest = publish.insert_rows(self.store, self.run_id, event)
-                publish.seal(self.store, self.run_id, manifest, sha256, parser_build())
-                publish.serve(self.store, self.event.id, self.run_id)
-            self._conclude("complete", outcome, None)
+        record: ServedRecord | None = None
+        try:
+            with self.store.write():
+                lease_rows.lock_fence(self.store, self.fence)
+                control.admit(self.store, self.way, control.Moment.PUBLISH)
+                served = event_rows.get_event(self.store, self.event.id)
+                if served is not None and served.document_sha256 == sha256 and not again:
+                    outcome = "unchanged"
+                    publish.mark_checked(self.store, self.event.id)
+                else:
+                    outcome = "published"
+                    manifest = publish.insert_rows(self.store, self.run_id, event)
+                    publish.seal(self.store, self.run_id, manifest, sha256, parser_build())
+                    publish.serve(self.store, self.event.id, self.run_id)
+                self._conclude("complete", outcome, None)
+                if archive is not None:
+                    # Before the commit: what is served can be rebuilt. Inside the fence: a zombie records nothing.
+                    record = archive.record_served(self._served_pages(sha256))
+        except BaseException:
+            if record is not None:
+                self._withdraw(record)
+            raise
         self.keeper.stop()
         return outcome
+
+    def _served_pages(self, sha256: str) -> ServedPages:
+        assert self.pages_manifest is not None
+        return ServedPages(
+            run_key=self.archive_key,
+            at=self.store.clock_ms(),
+            source=self.event.source,
+            track_slug=self.event.track_slug,
+            source_event_id=self.event.source_event_id,
+            manifest=self.pages_manifest,
+            document_sha256=sha256,
+            parser_build=parser_build(),
+        )
+
+    def _withdraw(self, record: ServedRecord) -> None:
+        """The commit failed, or only its answer was lost: ask the database; where it is silent, the record stays."""
+        with suppress(PipelineError):
+            run = run_rows.get_run(self.store, self.run_id)
+            if run is None or run.outcome not in ("published", "unchanged"):
+                record.withdraw()
 
     def fail(self, error: PipelineError) -> None:
         """Record how the run failed and give the lease back; depth, data and timestamps of the event stay.
@@ -270,9 +307,7 @@ class Run:
         except StoreError as cause:
             given_back = False
             error.details["not_recorded"] = cause.message
-            error.details["lock"] = (
-                "the event's lock could not be released; its next run does that, or clear it"
-            )
+            error.details["lock"] = "the event's lock could not be released; its next run does that, or clear it"
         finally:
             self.keeper.stop(given_back=given_back)
 
@@ -313,6 +348,15 @@ class Run:
 
     def _report(self, report: Report) -> None:
         self.bus.publish(msgspec.structs.replace(report, event_id=self.event.id, run_id=self.run_id))
+
+
+def reason_of(error: BaseException, signal: StopSignal) -> PipelineError:
+    """The failure to record: why the run was asked to stop, where that is what ended it."""
+    if isinstance(error, PipelineError):
+        return signal.error() if signal.tripped and error.kind is Kind.INTERRUPTED else error
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return PipelineError(Kind.INTERRUPTED, "the program was asked to stop")
+    return PipelineError(Kind.INTERNAL, f"the program failed unexpectedly: {type(error).__name__}: {error}"[:300])
 
 
 def held(store: Store, event: event_rows.EventRow) -> StateError:

@@ -18,6 +18,7 @@ from pipeline import records
 from pipeline.errors import FetchError, Kind, PipelineError, StateError
 from pipeline.holders import program_version
 from pipeline.observe import Bus
+from pipeline.service_archive import ArchiveActions
 from pipeline.service_control import ControlActions
 from pipeline.service_locks import LockActions
 from pipeline.service_recovery import RecoveryActions
@@ -57,7 +58,7 @@ class TrackIngestion(Struct, frozen=True):
     error: PipelineError | None
 
 
-class Service(ControlActions, LockActions, RecoveryActions):
+class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions):
     """The pipeline behind every way in. Use as a context manager, or call `close`."""
 
     def __init__(

@@ -50,6 +50,7 @@ COMMANDS: dict[str, Command] = {
     "undo": Command("mre_console.cli.undo:command", "Take a recovery action back."),
     "actions": Command("mre_console.cli.actions:app", "The recovery actions that were taken."),
     "purge": Command("mre_console.cli.purge:command", "Delete superseded runs for good."),
+    "rebuild": Command("mre_console.cli.rebuild:command", "A lost database again, from the page archive."),
     "cancel": Command("mre_console.cli.cancel:command", "Ask whoever works on an event to stop."),
     "locks": Command("mre_console.cli.locks:app", "Who works on which event, and taking a lock from its holder."),
     "checks": Command("mre_console.cli.checks:command", "Is everything that is served as it must be?"),
