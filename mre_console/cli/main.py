@@ -58,7 +58,7 @@ COMMANDS: dict[str, Command] = {
     "enable": Command("mre_console.cli.control:enable", "Allow ingestion again, once the checks have passed."),
     "control": Command("mre_console.cli.control:app", "Whether ingestion is enabled, and who disabled it."),
     "config": Command("mre_console.cli.config:app", "The settings, and where each value came from."),
-    "db": Command("mre_console.cli.db:app", "Create, upgrade and describe the database."),
+    "db": Command("mre_console.cli.db:app", "Create, upgrade, downgrade and describe the database."),
     "doctor": Command("mre_console.cli.doctor:command", "Check this machine and what the program needs on it."),
     "demo": Command("mre_console.cli.demo:command", "Watch ingestion, failure and recovery on a simulated LiveRC."),
     "simulator": Command("mre_console.cli.simulator:app", "Serve a LiveRC look-alike on this machine."),

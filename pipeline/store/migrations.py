@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -73,23 +73,31 @@ def pending(store: Store, directory: Path = DIRECTORY) -> tuple[str, ...]:
     return schema_info(store, directory).pending
 
 
-def upgrade(store: Store, directory: Path = DIRECTORY) -> tuple[str, ...]:
-    """Apply what is pending, each migration in one transaction; the names applied.
+def upgrade(
+    store: Store, directory: Path = DIRECTORY, *, before: Callable[[SchemaInfo], None] | None = None
+) -> tuple[str, ...]:
+    """Apply what is pending, all in one transaction; the names applied.
 
-    Safe while others upgrade too: each step takes the write lock (PostgreSQL: an advisory one) and looks again.
+    Safe while others upgrade too: it takes the write lock (PostgreSQL: an advisory one) and looks again. `before` is
+    called once it is certain that an existing database will be changed and nobody else can; what it raises stops that.
     Raises StoreError DB_SCHEMA where the database is not this program's to change.
     """
     applied = []
-    while name := _apply_next(store, directory):
-        applied.append(name)
+    with _schema_change(store, directory) as info:
+        if info.pending and not info.is_new and before is not None:
+            before(info)
+        while name := _apply_next(store, directory):
+            applied.append(name)
     return tuple(applied)
 
 
-def downgrade(store: Store, directory: Path = DIRECTORY) -> tuple[str, ...]:
-    """Revert the newest migration, with whatever its tables held; the names reverted."""
-    with _without_foreign_keys(store), store.write():
-        _lock(store)
-        _refuse(store, schema_info(store, directory))
+def downgrade(
+    store: Store, directory: Path = DIRECTORY, *, before: Callable[[SchemaInfo], None] | None = None
+) -> tuple[str, ...]:
+    """Revert the newest migration, with whatever its tables held; the names reverted. `before` as for `upgrade`."""
+    with _schema_change(store, directory) as info:
+        if before is not None:
+            before(info)
         reverted = tuple(_run(_runner(store, directory).down))
         for name in reverted:
             store.sql(f"DELETE FROM {CHECKSUM_TABLE} WHERE name = ?", name)
@@ -147,27 +155,35 @@ class _Recorder:
             self.triggers = {name: table for name, table in self.triggers.items() if table != gone[1]}
 
 
-def _apply_next(store: Store, directory: Path) -> str | None:
+@contextmanager
+def _schema_change(store: Store, directory: Path) -> Iterator[SchemaInfo]:
+    """One transaction in which nobody else changes the tables. Raises StoreError DB_SCHEMA: they are not ours to."""
     with _without_foreign_keys(store), store.write():
-        _lock(store)
+        if store.engine == "postgresql":
+            store.sql("SELECT pg_advisory_xact_lock(?)", UPGRADE_LOCK)
         info = schema_info(store, directory)
         _refuse(store, info)
-        if not info.pending:
-            return None
-        name = info.pending[0]
-        store.sql(
-            f"CREATE TABLE IF NOT EXISTS {CHECKSUM_TABLE} "
-            "(name TEXT NOT NULL PRIMARY KEY, sha256 TEXT NOT NULL, applied_at BIGINT NOT NULL)"
-        )
-        _run(_runner(store, directory).up, name)
-        if store.engine == "sqlite" and (broken := store.sql("PRAGMA foreign_key_check")):
-            raise StoreError(Kind.DB_SCHEMA, f"Migration {name} left rows without their parent in table {broken[0][0]}")
-        store.sql(
-            f"INSERT INTO {CHECKSUM_TABLE} (name, sha256, applied_at) VALUES (?, ?, {store.now_ms().sql})",
-            name,
-            _sha256(directory, name),
-        )
-        return name
+        yield info
+
+
+def _apply_next(store: Store, directory: Path) -> str | None:
+    info = schema_info(store, directory)
+    if not info.pending:
+        return None
+    name = info.pending[0]
+    store.sql(
+        f"CREATE TABLE IF NOT EXISTS {CHECKSUM_TABLE} "
+        "(name TEXT NOT NULL PRIMARY KEY, sha256 TEXT NOT NULL, applied_at BIGINT NOT NULL)"
+    )
+    _run(_runner(store, directory).up, name)
+    if store.engine == "sqlite" and (broken := store.sql("PRAGMA foreign_key_check")):
+        raise StoreError(Kind.DB_SCHEMA, f"Migration {name} left rows without their parent in table {broken[0][0]}")
+    store.sql(
+        f"INSERT INTO {CHECKSUM_TABLE} (name, sha256, applied_at) VALUES (?, ?, {store.now_ms().sql})",
+        name,
+        _sha256(directory, name),
+    )
+    return name
 
 
 @contextmanager
@@ -183,11 +199,6 @@ def _without_foreign_keys(store: Store) -> Iterator[None]:
     finally:
         if store.engine == "sqlite":
             store.sql("PRAGMA foreign_keys = ON")
-
-
-def _lock(store: Store) -> None:
-    if store.engine == "postgresql":
-        store.sql("SELECT pg_advisory_xact_lock(?)", UPGRADE_LOCK)
 
 
 def _refuse(store: Store, info: SchemaInfo) -> None:

@@ -298,7 +298,7 @@ class FailingCommit:
     """Makes the commit of the next publishing transaction fail, before or after it took effect."""
 
     def __init__(self, service: Service, monkeypatch: pytest.MonkeyPatch, *, after: bool) -> None:
-        self._execute = service.store.db.execute_sql
+        self._execute: Any = service.store.db.execute_sql
         self._after, self._armed = after, False
         self._thread = threading.get_ident()
         monkeypatch.setattr(service.store.db, "execute_sql", self._execute_sql)
