@@ -21,12 +21,13 @@ from pipeline.leases import LockPolicy
 from pipeline.liverc import urls
 from pipeline.liverc.client import Client
 from pipeline.liverc.markup import page_facts
+from pipeline.liverc.page import Page
 from pipeline.liverc.readers import read_page
 from pipeline.observe import Bus, Report, progress_report
 from pipeline.runs import DEFAULT_POLICY, Run, reason_of
 from pipeline.stopping import StopGroup, StopSignal
 from pipeline.store import events as event_rows
-from pipeline.store.archive import PageArchive, PageEntry
+from pipeline.store.archive import PageArchive, PageBatch, PageEntry
 from pipeline.store.database import Store
 from pipeline.violations import Violation, require_valid
 from pipeline.ways import Way
@@ -82,34 +83,36 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
     control.admit(place.store, Way.INGEST)
     if options.dry_run:
         return _dry_run(place, slug, source_event_id, options)
-    event = event_rows.add_event(place.store, slug, source_event_id)
-    run = Run.begin(place.store, place.bus, event, kind="ingest", trigger=options.trigger, policy=place.policy)
+    known = event_rows.add_event(place.store, slug, source_event_id)
+    run = Run.begin(place.store, place.bus, known, kind="ingest", trigger=options.trigger, policy=place.policy)
+    event = run.event
     place.stops.add(run.signal)
     folder = PageFolder(place.debug_root / f"run-{run.run_id}") if options.debug else None
-    collector = Collector(place, run, run.signal, run.started + options.deadline_s, folder)
+    pages = PageBatch(place.archive)
+    collector = Collector(place, run, run.signal, run.started + options.deadline_s, folder, pages)
     try:
         collected = collector.collect(event.track_slug, source_event_id)
         judged = judge(collected, run)
         validate.check_shrink(judged.races, judged.laps, event.race_count, event.lap_count, allow=options.allow_shrink)
-        run.pages_manifest = place.archive.write_manifest(run.archive_key, collector.entries)
+        run.pages_manifest = pages.write_manifest(run.archive_key, collector.entries)
         collector.check()
         outcome = run.publish(judged.event, judged.sha256, archive=place.archive)
     except BaseException as error:
         reason = reason_of(error, run.signal)
-        run.pages_manifest = _manifest_of_failure(place, run, collector)
+        run.pages_manifest = _manifest_of_failure(run, pages, collector.entries)
         run.fail(reason)
         if isinstance(error, PipelineError):
             raise reason from (None if reason is error else error)
         raise
     finally:
         place.stops.discard(run.signal)
-    return _report(judged, outcome, f"{event.track_slug}/{source_event_id}", run.run_id, run.started)
+    return _report(judged, outcome, run.name, run.run_id, run.started)
 
 
-def _manifest_of_failure(place: Workplace, run: Run, collector: Collector) -> str | None:
+def _manifest_of_failure(run: Run, pages: PageBatch, entries: list[PageEntry]) -> str | None:
     """The pages of a failed run are kept too: somebody will look at them. A full disk must not hide why it failed."""
     try:
-        return place.archive.write_manifest(run.archive_key, collector.entries)
+        return pages.write_manifest(run.archive_key, entries)
     except PipelineError as error:
         run.log("archive_failed", error.message, severity="error")
         return None
@@ -193,14 +196,16 @@ class Collected:
 
 @dataclass
 class Collector:
-    """Fetches and reads the pages of one event, politely and in a fixed order, keeping each in the archive."""
+    """Fetches and reads the pages of one event, politely and in a fixed order."""
 
     place: Workplace
     progress: Progress
     signal: StopSignal
     deadline: float  # monotonic seconds
     folder: PageFolder | None = None  # where --debug keeps what was fetched and read
-    entries: list[PageEntry] = field(default_factory=list)
+    batch: PageBatch | None = None  # where pages go to the archive; None: nowhere
+    entries: list[PageEntry] = field(default_factory=list)  # what went there
+    fetched: int = 0
 
     def collect(self, slug: str, source_event_id: str) -> Collected:
         """All pages of the event.
@@ -210,7 +215,8 @@ class Collector:
         """
         page = self._read(urls.event_url(slug, source_event_id))
         assert isinstance(page, records.EventPage)
-        self.progress.learn(page)
+        if page.event_name:  # the empty shell of an unknown id has none, and would wipe out what is known
+            self.progress.learn(page)
         collected = Collected(page)
         if not page.races:
             raise NormaliseError(
@@ -258,18 +264,8 @@ class Collector:
         page = self.place.client.fetch(
             url, ref.page_type, stop=self.signal.event, deadline=self.deadline, admit=self._admit
         )
-        sha256 = self.place.archive.put(page.body)
-        self.entries.append(
-            PageEntry(
-                url=page.url,
-                page_type=str(ref.page_type),
-                fetched_at_ms=page.fetched_at_ms,
-                how=page.how,
-                sha256=sha256,
-                build_marker=page_facts(page.body).build_marker,
-                status=page.status,
-            )
-        )
+        self.fetched += 1
+        sha256 = self._keep(page)
         self.progress.log(
             f"{ref.page_type}_page_fetched" if ref.page_type != "race_result" else "race_page_fetched",
             f"{page.url}: {len(page.body):,} bytes in {page.duration_ms} ms",
@@ -291,11 +287,29 @@ class Collector:
     def _admit(self) -> None:
         control.admit(self.place.store, Way.INGEST, control.Moment.REQUEST)
 
+    def _keep(self, page: Page) -> str | None:
+        """The name of the page's bytes in the archive, where they are kept."""
+        if self.batch is None:
+            return None
+        sha256 = self.batch.put(page.body, page.gzipped)
+        self.entries.append(
+            PageEntry(
+                url=page.url,
+                page_type=page.page_type,
+                fetched_at_ms=page.fetched_at_ms,
+                how=page.how,
+                sha256=sha256,
+                build_marker=page_facts(page.body).build_marker,
+                status=page.status,
+            )
+        )
+        return sha256
+
     def check(self) -> None:
         """Between pages: stop when asked to, and when the run has had its time."""
         self.signal.check()
         if time.monotonic() >= self.deadline:
-            raise FetchError(Kind.TIMEOUT, "the run passed its deadline and was ended", pages_done=len(self.entries))
+            raise FetchError(Kind.TIMEOUT, "the run passed its deadline and was ended", pages_done=self.fetched)
 
 
 class Judged:

@@ -286,6 +286,12 @@ def _rounded_otherwise(shown: Decimal | None, said: Decimal | None) -> bool:
 # ---------------------------------------------------------------- statistics against laps
 
 
+class _Drive(NamedTuple):
+    row: TableRow
+    racer: Racer
+    times: list[int]  # milliseconds of every lap, the grid left out
+
+
 class _Compared(NamedTuple):
     driver: str
     laps: int
@@ -298,8 +304,13 @@ def _recompute(report: RaceReport, pairs: Sequence[tuple[TableRow, Racer]]) -> I
     A race's statistics are over all laps, or over all but the standing start. What switches that rule cannot be told
     from the page, so the one is taken that explains more of the drivers in whom the two can differ.
     """
-    rules = [_compare_statistics(pairs, skipped) for skipped in (0, 1)]
-    compared = max(rules, key=lambda drivers: sum(driver.laps > 1 and not driver.wrong for driver in drivers))
+    drives = [
+        _Drive(row, racer, [lap.lap_time_ms for lap in racer.laps if lap.lap_number != 0]) for row, racer in pairs
+    ]
+    drives = [drive for drive in drives if drive.times]
+    compared = _compare_statistics(drives, 0)
+    if len(compared) < len(drives) or any(driver.wrong for driver in compared):  # else no other rule explains more
+        compared = max(compared, _compare_statistics(drives, 1), key=_explained)
     if len(compared) > 1 and all(driver.wrong for driver in compared):
         yield report.warning(
             "statistics-unexplained", "no driver's statistics are those of the laps, with or without the first lap"
@@ -315,11 +326,15 @@ def _recompute(report: RaceReport, pairs: Sequence[tuple[TableRow, Racer]]) -> I
             )
 
 
-def _compare_statistics(pairs: Sequence[tuple[TableRow, Racer]], skipped: int) -> list[_Compared]:
+def _explained(compared: Sequence[_Compared]) -> int:
+    """How many drivers keep a rule, of those in whom it makes a difference."""
+    return sum(driver.laps > 1 and not driver.wrong for driver in compared)
+
+
+def _compare_statistics(drives: Sequence[_Drive], skipped: int) -> list[_Compared]:
     """Each driver's statistics against the laps after the first `skipped`; who drove none of those is left out."""
     drivers = []
-    for row, racer in pairs:
-        times = [lap.lap_time_ms for lap in racer.laps if lap.lap_number != 0]
+    for row, racer, times in drives:
         used = times[skipped:]
         if used and min(used) > 0:
             drivers.append(_Compared(row.driver_name, len(times), _wrong_statistics(row, racer, lap_statistics(used))))

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from pipeline import attempts, control, leases, lockfiles
-from pipeline.errors import Envelope, Kind, PipelineError, StateError, StoreError, encode_envelope
+from pipeline.errors import Envelope, Kind, PipelineError, Stage, StateError, StoreError, encode_envelope
 from pipeline.holders import encode_holder, this_holder
 from pipeline.keeper import Keeper
 from pipeline.leases import TTL_MS, LockPolicy
@@ -140,15 +140,15 @@ class Run:
             token = lease_rows.acquire(store, event.id, run_id, holder, TTL_MS)
             if token is None:
                 raise held(store, event)  # leaving rolls the run back
-            now = event_rows.get_event(store, event.id)
-            assert now is not None
-            attempts.pass_hold(store, now, run_id, trigger=trigger)
-            if now.state == "failed":
+            event = event_rows.get_event(store, event.id) or event  # as it stands now that nobody else can change it
+            attempts.pass_hold(store, event, run_id, trigger=trigger)
+            if event.state == "failed":
                 run_rows.transition(store, event.id, "idle")
             run_rows.transition(store, event.id, "running")
             run = cls(store, bus, event, lease_rows.Fence(event.id, run_id, token), way=way, lock=lock)
             run.log("ingestion_start", f"run {run_id} of {run.name} begins", trigger=trigger)
             run._write_log()
+        run._buffer.clear()
         return run
 
     # ------------------------------------------------------------------ while it runs
@@ -157,16 +157,14 @@ class Run:
         """Count the time since the last call for the stage that ends, and go on in `stage`."""
         if stage == self._stage:
             return
-        now = time.monotonic()
-        if self._stage is not None:
-            self._stage_ms[self._stage] = self._stage_ms.get(self._stage, 0.0) + (now - self._stage_began) * 1000
-        self._stage, self._stage_began = stage, now
-        self.flush_if_due()
+        self._close_stage()
+        self._stage = stage
+        if stage != Stage.PARSE:  # reading takes milliseconds, and what is written stays on screens until the next page
+            self.flush_if_due()
 
     def pages(self, done: int, total: int | None) -> None:
         self._pages = (done, total)
         self._report(progress_report(self._stage, done, total))
-        self.flush_if_due()
 
     def learn(self, page: EventPage) -> None:
         """Keep what the event page says of the whole event, fenced: a console shows its name even if the run fails."""
@@ -182,20 +180,11 @@ class Run:
     def log(self, name: str, message: str, *, severity: str = "info", **fields: Any) -> None:
         """Say something: at once to subscribers, and with the next flush to the run's log in the journal."""
         fields = {k: v for k, v in fields.items() if v is not None}
-        self._report(Report(name, message, severity, fields=fields))
+        report = Report(name, message, severity, fields=fields)
+        self._report(report)
         self._logged += 1
-        if self._logged > LOG_LINES_PER_RUN and severity == "debug":
-            return
-        self._buffer.append(
-            journal.JournalEntry(
-                severity=severity,
-                name=name,
-                message=message,
-                event_id=self.event.id,
-                run_id=self.run_id,
-                fields=msgspec.json.encode(fields).decode(),
-            )
-        )
+        if self._logged <= LOG_LINES_PER_RUN or severity != "debug":
+            self._buffer.append(self._line(report))
 
     def flush_if_due(self) -> None:
         if time.monotonic() - self._flushed >= FLUSH_EVERY_S:
@@ -215,6 +204,7 @@ class Run:
                 stage_ms=self._encoded_stage_ms(),
             )
             self._write_log()
+        self._buffer.clear()  # not before the commit: what was rolled back is written with the next flush
         self._flushed = time.monotonic()
 
     # ------------------------------------------------------------------ ending
@@ -245,7 +235,8 @@ class Run:
                     manifest = publish.insert_rows(self.store, self.run_id, event)
                     publish.seal(self.store, self.run_id, manifest, sha256, parser_build())
                     publish.serve(self.store, self.event.id, self.run_id)
-                self._conclude("complete", outcome, None)
+                end = self._conclude("complete", outcome, None)
+                self._write_log(end)
                 if archive is not None:
                     # Before the commit: what is served can be rebuilt. Inside the fence: a zombie records nothing.
                     record = archive.record_served(self._served_pages(sha256))
@@ -253,6 +244,7 @@ class Run:
             if record is not None:
                 self._withdraw(record)
             raise
+        self._report(end)
         self.keeper.stop()
         return outcome
 
@@ -279,8 +271,9 @@ class Run:
     def fail(self, error: PipelineError) -> None:
         """Record how the run failed and give the lease back; depth, data and timestamps of the event stay.
 
-        Where that cannot be written either (a full or vanished database), the lease stays for now, and the error says
-        so; its lock file is let go of, which tells everybody that the run is over.
+        A full database may have no room for the run's log any more, but still for its end. Where not even that can be
+        written (a vanished database), the lease stays for now, and its lock file is let go of, which tells everybody
+        that the run is over. The error tells what is missing.
         """
         outcome = "interrupted" if error.kind is Kind.INTERRUPTED else "failed"
         given_back = True
@@ -299,9 +292,7 @@ class Run:
         )
         try:
             if error.kind is not Kind.LEASE_LOST:
-                with self.store.write():
-                    lease_rows.lock_fence(self.store, self.fence)
-                    self._conclude("failed", outcome, error.envelope())
+                self._record_failure(outcome, error)
         except StateError as lost:
             error.details["not_recorded"] = lost.message
         except StoreError as cause:
@@ -311,10 +302,26 @@ class Run:
         finally:
             self.keeper.stop(given_back=given_back)
 
-    def _conclude(self, state: str, outcome: str, error: Envelope | None) -> None:
-        self.enter("done")
-        self._stage_ms.pop("done", None)
-        seconds = time.monotonic() - self.started
+    def _record_failure(self, outcome: str, error: PipelineError) -> None:
+        """Write how the run failed; a full database gets less of it each time, the lease is what matters most."""
+        envelope = error.envelope()
+        for reason, log, left_out in ((True, True, "the run's log"), (True, False, "the reason"), (False, False, "")):
+            try:
+                with self.store.write():
+                    lease_rows.lock_fence(self.store, self.fence)
+                    end = self._conclude("failed", outcome, envelope, keep_error=reason)
+                    if log:
+                        self._write_log(end)
+                self._report(end)
+                return
+            except StoreError as cause:
+                if cause.kind is not Kind.DB_FULL or not left_out:
+                    raise
+                error.details["not_recorded"] = f"{left_out}: {cause.message}"
+
+    def _conclude(self, state: str, outcome: str, error: Envelope | None, *, keep_error: bool = True) -> Report:
+        """Write how the run ended and give the lease back. Returns what is to be told of it once that is committed."""
+        self._close_stage()
         run_rows.transition(self.store, self.event.id, state)
         attempts.record(self.store, self.event.id, error)
         done, total = self._pages
@@ -325,26 +332,42 @@ class Run:
             self.store,
             self.run_id,
             outcome,
-            error=None if error is None else encode_envelope(error),
+            error=None if error is None or not keep_error else encode_envelope(error),
             stage_ms=self._encoded_stage_ms(),
         )
-        self.log(
+        lease_rows.release(self.store, self.fence)
+        seconds = time.monotonic() - self.started
+        return Report(
             "ingestion_finish",
             f"run {self.run_id} ended: {outcome} after {seconds:.1f} s",
-            outcome=outcome,
-            duration_ms=round(seconds * 1000),
+            fields={"outcome": outcome, "duration_ms": round(seconds * 1000)},
         )
-        self._write_log()
-        lease_rows.release(self.store, self.fence)
 
     # ------------------------------------------------------------------ inside
 
     def _encoded_stage_ms(self) -> str:
         return msgspec.json.encode({name: round(ms) for name, ms in self._stage_ms.items()}).decode()
 
-    def _write_log(self) -> None:
-        entries, self._buffer = self._buffer, []
-        journal.append(self.store, entries)
+    def _close_stage(self) -> None:
+        """Count the time since the last call for the stage under way."""
+        now = time.monotonic()
+        if self._stage is not None:
+            self._stage_ms[self._stage] = self._stage_ms.get(self._stage, 0.0) + (now - self._stage_began) * 1000
+        self._stage_began = now
+
+    def _write_log(self, *last: Report) -> None:
+        """Append the buffered lines and these, in the caller's transaction."""
+        journal.append(self.store, [*self._buffer, *map(self._line, last)])
+
+    def _line(self, report: Report) -> journal.JournalEntry:
+        return journal.JournalEntry(
+            severity=report.severity,
+            name=report.name,
+            message=report.message,
+            event_id=self.event.id,
+            run_id=self.run_id,
+            fields=msgspec.json.encode(report.fields).decode(),
+        )
 
     def _report(self, report: Report) -> None:
         self.bus.publish(msgspec.structs.replace(report, event_id=self.event.id, run_id=self.run_id))

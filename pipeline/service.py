@@ -6,7 +6,9 @@ is first needed. Every function raises `PipelineError` and nothing else, and may
 
 from __future__ import annotations
 
+import logging
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from pipeline.store.journal import JournalRow
     from pipeline.store.runs import RunRow
     from pipeline.store.tracks import CatalogueCounts, TrackRow
+
+
+logger = logging.getLogger("mre.pipeline")
 
 
 class ServiceSettings(Struct, frozen=True):
@@ -74,6 +79,7 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions):
         self.read_only = read_only
         self.bus = bus or Bus()
         self.stops = StopGroup()
+        self._workers: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         self._opening = threading.RLock()
         self._store: Store | None = None
         self._client = client
@@ -126,8 +132,8 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions):
         self.stops.stop_all(message)
 
     def running_here(self) -> int:
-        """How many runs and fetches of this process are under way."""
-        return len(self.stops)
+        """How many runs and fetches of this process are under way, or about to begin."""
+        return max(len(self.stops), sum(worker.is_alive() for worker in tuple(self._workers)))
 
     def close(self) -> None:
         with self._opening:
@@ -173,10 +179,16 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions):
                     outcome = self.ingest(event, options)
                 except PipelineError as error:
                     outcome = error
+                except Exception as error:  # a fault of the program must reach whoever waits, not only its thread
+                    logger.exception("ingestion of %s failed unexpectedly", event)
+                    outcome = PipelineError(
+                        Kind.INTERNAL, f"the program failed unexpectedly: {type(error).__name__}: {error}"[:300]
+                    )
             if done is not None:
                 done(outcome)
 
         thread = threading.Thread(target=work, name=f"ingest-{event.rsplit('/', 1)[-1]}", daemon=True)
+        self._workers.add(thread)
         thread.start()
         return thread
 

@@ -32,7 +32,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def new_database(engine: str, request: pytest.FixtureRequest) -> Iterator[NewDatabase]:
-    """Makes databases on the engine: `new_database()` has our tables, `new_database(empty=True)` none. Returns a URL."""
+    """Makes databases on the engine and returns their URLs; with `empty=True` they have no tables."""
     server: SqliteFiles | PostgresqlServer = request.getfixturevalue(
         "postgresql_server" if engine == "postgresql" else "sqlite_files"
     )

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mre_console.cli.main import settings_of
+from mre_console.cli.main import EXIT_INTERRUPTED, settings_of
 from mre_console.cli.output import narrate
 from pipeline.errors import StateError
 
 if TYPE_CHECKING:
     from mre_console.settings import Settings
     from pipeline.service import Service
+
+GRACE_S = 0.5  # after a second Ctrl-C
 
 
 @contextmanager
@@ -88,7 +92,38 @@ def _stopping(service: Service) -> Iterator[None]:
             number = getattr(signal, name)
             previous[number] = signal.signal(number, stop)
     try:
-        yield
+        with _second_ends_at_once(previous):
+            yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _second_ends_at_once(numbers: Container[int]) -> Iterator[None]:
+    """Count these signals; the second leaves the process a moment to end by itself, then ends it.
+
+    Python runs a signal's handler only between two steps of its own, and a database that somebody else holds keeps the
+    program inside one step for seconds. The system writes to the pipe whatever the program is doing.
+    """
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
+    ended = threading.Event()
+
+    def watch() -> None:
+        seen = 0
+        while received := reading.recv(64):
+            seen += sum(number in numbers for number in received)
+            if seen > 1 and not ended.wait(GRACE_S):
+                os.write(2, b"ended at once; `mre locks list` shows whether a lock was left\n")
+                os._exit(EXIT_INTERRUPTED)
+        reading.close()
+
+    before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=watch, name="signals", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+        signal.set_wakeup_fd(before)
+        writing.close()

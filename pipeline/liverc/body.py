@@ -14,8 +14,8 @@ from pipeline.errors import FetchError, Kind
 _GZIP = 31  # zlib's window bits for a gzip header and checksum
 
 
-def read_body(chunks: Iterable[bytes], encoding: str, cap: int) -> tuple[bytes, int]:
-    """Decode a body as it streams in → (decoded bytes, bytes on the wire).
+def read_body(chunks: Iterable[bytes], encoding: str, cap: int) -> tuple[bytes, bytes]:
+    """Decode a body as it streams in → (decoded bytes, bytes as sent), the same object where nothing was encoded.
 
     Raises FetchError: TOO_LARGE as soon as more than `cap` decoded bytes are there (a small compressed body can hold
     gigabytes), TRUNCATED for a gzip stream that is damaged or stops early, HTTP_STATUS for an encoding never asked for.
@@ -30,7 +30,7 @@ def read_body(chunks: Iterable[bytes], encoding: str, cap: int) -> tuple[bytes, 
     )
 
 
-def _plain(chunks: Iterable[bytes], cap: int) -> tuple[bytes, int]:
+def _plain(chunks: Iterable[bytes], cap: int) -> tuple[bytes, bytes]:
     parts: list[bytes] = []
     size = 0
     for chunk in chunks:
@@ -38,16 +38,18 @@ def _plain(chunks: Iterable[bytes], cap: int) -> tuple[bytes, int]:
         if size > cap:
             raise too_large(cap)
         parts.append(chunk)
-    return b"".join(parts), size
+    body = b"".join(parts)
+    return body, body
 
 
-def _gunzip(chunks: Iterable[bytes], cap: int) -> tuple[bytes, int]:
+def _gunzip(chunks: Iterable[bytes], cap: int) -> tuple[bytes, bytes]:
     stream = zlib.decompressobj(_GZIP)
+    sent: list[bytes] = []
     parts: list[bytes] = []
-    size = wire = 0
+    size = 0
     try:
         for chunk in chunks:
-            wire += len(chunk)
+            sent.append(chunk)
             rest = chunk
             while rest:
                 if stream.eof:  # a gzip body may consist of several members
@@ -60,9 +62,9 @@ def _gunzip(chunks: Iterable[bytes], cap: int) -> tuple[bytes, int]:
                 rest = stream.unconsumed_tail or stream.unused_data
     except zlib.error as error:
         raise FetchError(Kind.TRUNCATED, "The page arrived damaged: its compressed body cannot be read.") from error
-    if wire and not stream.eof:
+    if any(sent) and not stream.eof:
         raise FetchError(Kind.TRUNCATED, "The page arrived incomplete: its compressed body stops early.")
-    return b"".join(parts), wire
+    return b"".join(parts), b"".join(sent)
 
 
 def too_large(cap: int) -> FetchError:

@@ -83,7 +83,7 @@ class _Answer(Struct, frozen=True):
     status: int
     headers: Mapping[str, str]
     body: bytes
-    wire_bytes: int
+    sent: bytes  # the body as it came over the wire; the same object where it was not compressed
     duration_s: float
     location: str | None
 
@@ -196,7 +196,8 @@ class Client:
             status=answer.status,
             fetched_at_ms=round(self._clock.wall() * 1000),
             attempts=errand.attempts,
-            wire_bytes=answer.wire_bytes,
+            wire_bytes=len(answer.sent),
+            gzipped=None if answer.sent is answer.body else answer.sent,
             duration_ms=round(answer.duration_s * 1000),
             headers_kept={name: answer.headers[name] for name in _KEPT if name in answer.headers},
             final_url=final_url,
@@ -283,7 +284,7 @@ class Client:
             with self._limits.applied(limit):
                 response = self._transport.handle_request(request)
                 try:
-                    body, wire_bytes = self._take(response, html=html)
+                    body, sent = self._take(response, html=html)
                 finally:
                     response.close()
         except _FAILURES as error:
@@ -293,7 +294,7 @@ class Client:
             error.with_details(status=_status(response))
             raise
         location = response.headers.get("location") if response.status_code in REDIRECTS else None
-        return _Answer(response.status_code, response.headers, body, wire_bytes, self._clock.now() - started, location)
+        return _Answer(response.status_code, response.headers, body, sent, self._clock.now() - started, location)
 
     def _told(self, error: Exception, errand: Errand, started: float, *, in_body: bool) -> PipelineError:
         """A failure of the connection, in the pipeline's words."""
@@ -318,21 +319,21 @@ class Client:
         url = base.copy_with(raw_path=target.encode("ascii"))
         return httpx.Request("GET", url, headers={"Host": parts.netloc, **self._headers})
 
-    def _take(self, response: httpx.Response, *, html: bool) -> tuple[bytes, int]:
-        """The whole body of a good answer, nothing of a redirect, an error for anything else."""
+    def _take(self, response: httpx.Response, *, html: bool) -> tuple[bytes, bytes]:
+        """The whole body of a good answer (and as sent), nothing of a redirect, an error for anything else."""
         status, headers = response.status_code, response.headers
         if status == 200:
             cap = self._settings.byte_cap
             if int(headers.get("content-length", "0") or "0") > cap:
                 raise too_large(cap)
-            body, wire_bytes = read_body(response.iter_raw(), headers.get("content-encoding", ""), cap)
+            body, sent = read_body(response.iter_raw(), headers.get("content-encoding", ""), cap)
             if html:
                 require_html(body, headers.get("content-type", ""))
-            return body, wire_bytes
+            return body, sent
         with contextlib.suppress(httpcore.NetworkError, httpcore.ProtocolError):
             _drain(response)
         if status in REDIRECTS and "location" in headers:
-            return b"", 0
+            return b"", b""
         raise refused(status, headers, self._clock)
 
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from pipeline.errors import Kind, ParseError
 from pipeline.liverc.contract import Contract, Field, Part, header_key
-from pipeline.liverc.markup import Page, cell_texts, unrecognised, visible_text
+from pipeline.liverc.markup import CutPage, cell_texts, unrecognised, visible_text
 from pipeline.liverc.urls import PageRef
 
 Values = dict[str, Any]
@@ -37,7 +37,7 @@ class PageValues(Struct, frozen=True):
     parts: dict[str, tuple[PartValues, ...]]
 
 
-def extract(page: Page, contract: Contract) -> PageValues:
+def extract(page: CutPage, contract: Contract) -> PageValues:
     """All values of a page. Raises `ParseError` with PAGE_UNRECOGNISED, FIELD_MISSING or FIELD_INVALID."""
     check_identity(page, contract)
     refuse_shortened(page)
@@ -46,7 +46,7 @@ def extract(page: Page, contract: Contract) -> PageValues:
     return PageValues(fields, parts)
 
 
-def check_identity(page: Page, contract: Contract) -> None:
+def check_identity(page: CutPage, contract: Contract) -> None:
     if not any(title.search(page.title) for title in contract.titles):
         raise unrecognised(page.ref, "it does not carry LiveRC's title")
     if contract.identity_any and not contract.identity_any.find(page.root):
@@ -65,7 +65,7 @@ _PAGER: Callable[[etree._Element], Any] = etree.XPath(
 _SHOWING = re.compile(r"([0-9,]+) to ([0-9,]+) of ([0-9,]+)")
 
 
-def refuse_shortened(page: Page) -> None:
+def refuse_shortened(page: CutPage) -> None:
     """A browser's "Save as" keeps only the rows its table widget shows at the time: 10 events of 100. Refuse that."""
     if not page.has_table_widget:
         return
@@ -84,7 +84,7 @@ def refuse_shortened(page: Page) -> None:
 # ---------------------------------------------------------------- parts and rows
 
 
-def _parts(part: Part, page: Page) -> tuple[PartValues, ...]:
+def _parts(part: Part, page: CutPage) -> tuple[PartValues, ...]:
     blocks = part.at.find(page.root)
     if not blocks and part.required:
         raise missing(page.ref, part.name, part.at.source)
@@ -101,7 +101,7 @@ def _parts(part: Part, page: Page) -> tuple[PartValues, ...]:
 def _rows(part: Part, block: etree._Element, ref: PageRef) -> list[Values]:
     if part.rows is None:
         return []
-    columns = _columns(part, block, ref)
+    columns, width = _columns(part, block)
     plan = [(field, _index(field, columns, ref)) for field in part.row_fields]
     heading: str | None = None
     rows = []
@@ -111,21 +111,22 @@ def _rows(part: Part, block: etree._Element, ref: PageRef) -> list[Values]:
             if titles:
                 heading = visible_text(titles[0]) or None
                 continue
-        rows.append(_row(plan, element, heading, ref))
+        cells = list(element)
+        if width and len(cells) != width:  # then nobody knows which cell stands under which title
+            raise invalid(ref, part.name, part.rows.at.source, f"{len(cells)} cells", f"there are {width} columns")
+        rows.append(_row(plan, element, cells, heading, ref))
     return rows
 
 
-def _columns(part: Part, block: etree._Element, ref: PageRef) -> dict[str, int]:
-    """Header text → index of the cell."""
-    if part.rows is None or part.rows.header is None:
-        return {}
-    header = part.rows.header.find(block)
+def _columns(part: Part, block: etree._Element) -> tuple[dict[str, int], int]:
+    """(header text → index of the cell, number of columns); without a header, none."""
+    header = part.rows.header.find(block) if part.rows and part.rows.header else []
     columns: dict[str, int] = {}
     index = 0
     for cell in header[0] if header else ():
         columns.setdefault(header_key(visible_text(cell)), index)
         index += _span(cell)
-    return columns
+    return columns, index
 
 
 def _span(cell: etree._Element) -> int:
@@ -145,25 +146,26 @@ def _index(field: Field, columns: dict[str, int], ref: PageRef) -> int | None:
     return -1
 
 
-def _row(plan: list[tuple[Field, int | None]], element: etree._Element, heading: str | None, ref: PageRef) -> Values:
+def _row(
+    plan: list[tuple[Field, int | None]],
+    element: etree._Element,
+    cells: list[etree._Element],
+    heading: str | None,
+    ref: PageRef,
+) -> Values:
     values: Values = {"heading": heading}
     mismatches: list[str] = []
-    cells = list(element)
     for field, index in plan:
         if index is None:
             values[field.name] = _value(field, element, ref)
-        elif 0 <= index < len(cells):
-            if field.check_hidden:
-                value, differs = _checked_value(field, cells[index], ref)
-                values[field.name] = value
-                if differs:
-                    mismatches.append(field.name)
-            else:
-                values[field.name] = _value(field, cells[index], ref)
-        elif field.required:
-            raise missing(ref, field.name, field.source)
-        else:
+        elif index < 0:
             values[field.name] = None
+        elif field.check_hidden:
+            values[field.name], differs = _checked_value(field, cells[index], ref)
+            if differs:
+                mismatches.append(field.name)
+        else:
+            values[field.name] = _value(field, cells[index], ref)
     values["hidden_mismatches"] = tuple(mismatches)
     return values
 

@@ -17,7 +17,8 @@ from msgspec import Struct
 from pipeline.errors import Kind, ParseError
 from pipeline.liverc.urls import PageRef
 
-WINDOW_LIMIT = 4_000_000  # bytes of content without the lap script; the longest real page has about 900,000
+WINDOW_LIMIT = 2_500_000  # bytes of content without the lap script; the longest real page has about 700,000
+TAGS_LIMIT = 100_000  # tags of the content; the longest real page has about 27,000
 TAG_LIMIT = 2_500  # bytes of one tag: the tree builder compares every attribute of a tag with all others
 QUOTED_LIMIT = 20  # `>` inside attribute values: each may join two stretches of TAG_LIMIT to one tag
 
@@ -26,14 +27,14 @@ _WINDOW_ENDS = (b"<!-- /#page-wrapper -->", b'<div id="loading_overlay"', b"</bo
 _TITLE = re.compile(rb"<title\b[^>]*>([^<]*)", re.IGNORECASE)
 _TAG_START = re.compile(rb"<[A-Za-z]")
 _QUOTED = re.compile(rb"=\s*(?:\"[^\">]*>|'[^'>]*>)")
-_ASSET = re.compile(rb"=\s*[\"']/[^\"'\s>]*\.(?:css|js)\?([0-9]{1,9})[\"']")
+_ASSET = re.compile(rb"=\s*[\"']/(?!/)[^\"'\s>]*\.(?:css|js)\?([0-9]{1,9})[\"']")
 _WIDGET = (b"dataTables_", b"paginate_button", b"dt-info", b"dt-paging")
 _BOM = b"\xef\xbb\xbf"
 _LAPS = b"racerLaps"
 _SCRIPT_LIMIT = 50  # places outside of scripts that are looked at before giving up
 
 
-class Page(Struct, frozen=True):
+class CutPage(Struct, frozen=True):
     """One page, cut up. `root` is the tree of the content window."""
 
     ref: PageRef
@@ -55,7 +56,7 @@ def page_facts(body: bytes) -> PageFacts:
     return PageFacts(build_marker=match[1].decode("ascii") if match else None)
 
 
-def cut_page(body: bytes, ref: PageRef) -> Page:
+def cut_page(body: bytes, ref: PageRef) -> CutPage:
     """Cut a page up.
 
     Raises `ParseError(PAGE_UNRECOGNISED)` for what is no readable HTML page: empty, binary, not UTF-8, far too large,
@@ -72,7 +73,7 @@ def cut_page(body: bytes, ref: PageRef) -> Page:
         _check_utf8(part, ref)
     _check_bounds(window, ref)
     title_text = " ".join(html.unescape(title[1].decode()).split()) if title else ""
-    return Page(ref, title_text, _tree(window, ref), script, any(mark in window for mark in _WIDGET))
+    return CutPage(ref, title_text, _tree(window, ref), script, any(mark in window for mark in _WIDGET))
 
 
 def _cut(body: bytes, ref: PageRef) -> tuple[bytes, bytes | None]:
@@ -125,10 +126,11 @@ def _check_utf8(part: bytes, ref: PageRef) -> None:
 
 def _check_bounds(window: bytes, ref: PageRef) -> None:
     """Refuse what would keep the tree builder busy for minutes: its time grows with the square of a tag's length."""
-    if len(window) > WINDOW_LIMIT:
-        raise unrecognised(ref, f"the page's content has {len(window):,} bytes, far more than any real one")
-    for stretch in window.split(b">"):
-        if len(stretch) > TAG_LIMIT:
+    if len(window) > WINDOW_LIMIT or window.count(b"<") > TAGS_LIMIT:
+        raise unrecognised(ref, f"the page's content is far larger than any real one ({len(window):,} bytes)")
+    stretches = window.split(b">")
+    if max(map(len, stretches)) > TAG_LIMIT:
+        for stretch in stretches:
             tag = _TAG_START.search(stretch)
             if tag and len(stretch) - tag.start() > TAG_LIMIT:
                 raise unrecognised(ref, f"a tag of over {TAG_LIMIT:,} bytes, longer than any real one")

@@ -16,6 +16,7 @@ class Page(Struct, frozen=True):
     how: str = "http"  # or "browser"
     attempts: int = 1  # requests it took, retries and redirects included
     wire_bytes: int = 0  # of the body as sent, before decompression
+    gzipped: bytes | None = None  # the body as sent, where it came compressed: the page archive keeps it like that
     duration_ms: int = 0  # of the last request, without the wait for its turn
     headers_kept: dict[str, str] = field(default_factory=dict)  # lower-case names: date, server, etag, last-modified …
     final_url: str = ""  # where redirects led; empty: there were none

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pipeline.errors import Kind, ParseError
 from pipeline.liverc.build import parser_build
 from pipeline.liverc.contract import READABLE, Contract, load_contract
-from pipeline.liverc.converters import length_seconds
+from pipeline.liverc.converters import length_seconds, local_time
 from pipeline.liverc.extract import PageValues, Values, extract, invalid, missing
 from pipeline.liverc.lapscript import read_lap_script
-from pipeline.liverc.markup import Page, cut_page, page_facts
+from pipeline.liverc.markup import CutPage, cut_page, page_facts
 from pipeline.liverc.urls import PageRef, PageType, resolve_href
 from pipeline.records import (
     Entry,
@@ -58,7 +58,7 @@ def read_page(body: bytes, ref: PageRef, contract: Contract | None = None) -> Pa
 # ---------------------------------------------------------------- tracks
 
 
-def _read_catalogue(page: Page, values: PageValues) -> TrackCatalogue:
+def _read_catalogue(page: CutPage, values: PageValues) -> TrackCatalogue:
     return TrackCatalogue(tuple(_listed_track(row, page.ref) for part in values.parts["tracks"] for row in part.rows))
 
 
@@ -77,7 +77,7 @@ def _listed_track(row: Values, ref: PageRef) -> ListedTrack:
     )
 
 
-def _read_dashboard(page: Page, values: PageValues) -> TrackDashboard:
+def _read_dashboard(page: CutPage, values: PageValues) -> TrackDashboard:
     fields = values.fields
     return TrackDashboard(
         slug=page.ref.slug or "",
@@ -93,7 +93,7 @@ def _read_dashboard(page: Page, values: PageValues) -> TrackDashboard:
 # ---------------------------------------------------------------- events
 
 
-def _read_events(page: Page, values: PageValues) -> EventsListing:
+def _read_events(page: CutPage, values: PageValues) -> EventsListing:
     return EventsListing(
         track_slug=page.ref.slug or "",
         track_name=values.fields["track_name"],
@@ -117,7 +117,7 @@ def _listed_event(row: Values, ref: PageRef) -> ListedEvent:
     )
 
 
-def _read_event(page: Page, values: PageValues) -> EventPage:
+def _read_event(page: CutPage, values: PageValues) -> EventPage:
     fields = values.fields
     links = [
         link for link in (_race_link(row, page.ref) for part in values.parts["races"] for row in part.rows) if link
@@ -152,13 +152,17 @@ def _race_link(row: Values, ref: PageRef) -> RaceLink | None:
         raise invalid(ref, "source_race_id", "td/a/@href", row["href"], "not a race's address")
     if race is None or race.page_type is not PageType.RACE_RESULT or race.id is None:
         return None
+    try:
+        completed = local_time(row["completed"] or "")
+    except ValueError as error:
+        raise invalid(ref, "completed_at_local", "td[2]", row["completed"], str(error)) from None
     return RaceLink(
         source_race_id=race.id,
         class_name=class_name,
         race_label=race_label,
         round=row["heading"],
         race_number=number,
-        completed_at_local=row["completed"],
+        completed_at_local=completed,
     )
 
 
@@ -192,7 +196,7 @@ def split_label(text: str) -> tuple[int | None, str, str]:
 # ---------------------------------------------------------------- races
 
 
-def _read_race(page: Page, values: PageValues) -> RacePage:
+def _read_race(page: CutPage, values: PageValues) -> RacePage:
     table = values.parts["results"][0]
     racers = read_lap_script(page.script, page.ref) if page.script is not None else None
     length_text = table.fields["length_text"]
@@ -220,7 +224,7 @@ def _table_row(row: Values) -> TableRow:
 # ---------------------------------------------------------------- entry lists
 
 
-def _read_entry_list(page: Page, values: PageValues) -> EntryListPage:
+def _read_entry_list(page: CutPage, values: PageValues) -> EntryListPage:
     classes = values.parts["classes"]
     if not classes and values.fields["tabs"]:
         raise missing(page.ref, "classes", "//table")
@@ -244,7 +248,7 @@ def _entry(row: Values, of: Values) -> Entry:
     return Entry(of["class_name"], row["number"], row["driver_name"], row["transponder"])
 
 
-_READERS: dict[PageType, Callable[[Page, PageValues], PageRecord]] = {
+_READERS: dict[PageType, Callable[[CutPage, PageValues], PageRecord]] = {
     PageType.TRACK_CATALOGUE: _read_catalogue,
     PageType.TRACK_DASHBOARD: _read_dashboard,
     PageType.EVENTS_LISTING: _read_events,

@@ -219,9 +219,12 @@ def parse_event_ref(text: str) -> tuple[str | None, str]:
 
 
 def resolve_href(href: str, page: PageRef) -> PageRef | None:
-    """What a link on a page leads to; None if that is no known page of LiveRC with a known id."""
+    """What a link on a page leads to; None for a place on the page and for what is no known page with a known id."""
+    href = href.strip()
+    if href.startswith("#"):
+        return None
     try:
-        ref = parse_url(urljoin(page.url, href.strip()))
+        ref = parse_url(urljoin(page.url, href))
     except (StateError, ValueError):  # urljoin: ValueError for a malformed address
         return None
     return None if ref.url.endswith(f"={UNKNOWN_ID}") else ref

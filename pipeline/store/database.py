@@ -185,9 +185,7 @@ class Store:
                 with self._savepoint():
                     yield
             else:
-                begin = (
-                    "BEGIN IMMEDIATE" if self.engine == "sqlite" else "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-                )
+                begin = "BEGIN IMMEDIATE" if self.engine == "sqlite" else "BEGIN ISOLATION LEVEL READ COMMITTED"
                 with self._transaction("write", begin):
                     yield
 

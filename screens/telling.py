@@ -1,0 +1,128 @@
+"""Failures, locks and warnings told at length: what happened, where, what is served, what to do. As text to read and copy.
+
+Each function returns lines of phrases; `plain` makes of them the text that goes to the clipboard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pipeline.errors import Envelope
+from screens.widgets.log import log_text
+from screens.words import Phrase, Tone, ago, clean, count, moment, severity, span, verdict
+
+if TYPE_CHECKING:
+    from pipeline.leases import LockView
+    from pipeline.snapshot import EventLine, LogLine
+
+Line = Sequence[Phrase]
+_SAID_IN_WORDS = ("kind", "retryable", "remedy", "event")  # details that are not listed among the facts
+_FIRST = ("page_type", "url", "race_id", "race_label", "field", "selector", "run_id")  # the facts people look for
+
+
+def plain(lines: Iterable[Line]) -> str:
+    """The lines as bare text."""
+    return "\n".join("".join(phrase.text for phrase in line).rstrip() for line in lines)
+
+
+def _heading(text: str) -> list[Line]:
+    return [[], [Phrase(text, Tone.BUSY)]]
+
+
+def error_lines(envelope: Envelope, when: str = "") -> list[Line]:
+    """An error as every dialog tells it: what happened (and when), where, what to do."""
+    details = envelope.details
+    lines: list[Line] = [[Phrase(clean(envelope.message), Tone.BAD)]]
+    if when:
+        lines.append([Phrase(when, Tone.QUIET)])
+    lines += _heading("Where")
+    lines.append([Phrase(f"stage {envelope.stage}, kind {details.get('kind', envelope.code)}")])
+    lines += [[Phrase(f"{name.replace('_', ' ')}: ", Tone.QUIET), Phrase(text)] for name, text in _facts(details)]
+    lines += _heading("What to do")
+    lines.append([Phrase(clean(str(details.get("remedy", "See the log."))))])
+    if "retryable" in details:
+        helps = "A retry may help without any change." if details["retryable"] else "A retry alone will not help."
+        lines.append([Phrase(helps, Tone.QUIET)])
+    return lines
+
+
+def _facts(details: dict[str, Any]) -> list[tuple[str, str]]:
+    names = [name for name in _FIRST if name in details]
+    names += [name for name in details if name not in names and name not in _SAID_IN_WORDS]
+    return [(name, _shown(details[name])) for name in names]
+
+
+def _shown(value: object) -> str:
+    return clean(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+
+
+def failure_lines(event: EventLine, now: int, log: Sequence[LogLine]) -> list[Line]:
+    """Everything about an event's failure: the envelope in words, what is served, the run's log."""
+    lines: list[Line] = [
+        [Phrase(clean(event.event_name) or clean(event.event)), Phrase(f"  {clean(event.event)}", Tone.QUIET)]
+    ]
+    lines += _heading("What happened")
+    if event.failure is None:
+        lines.append([Phrase("This event's last run did not fail.")])
+    else:
+        when = f"It failed {ago(event.failed_at, now)}, at {moment(event.failed_at)}."
+        lines += error_lines(event.failure, when)
+    lines += _heading("What is served")
+    lines.append(_served(event))
+    if log:
+        lines += _heading(f"The run's log ({count(len(log), 'line')})")
+        lines += [[Phrase(log_text(line), severity(line.severity).tone)] for line in log]
+    return lines
+
+
+def _served(event: EventLine) -> Line:
+    if event.current_run_id is None:
+        return [Phrase("Nothing: no run of this event was published yet. A failed run publishes nothing.")]
+    what = f"{count(event.races, 'race')}, {count(event.results, 'result')}, {count(event.laps, 'lap')}"
+    return [
+        Phrase(
+            f"Still run {event.current_run_id} of {moment(event.last_ingested_at)}: {what}. The failure changed nothing of it."
+        )
+    ]
+
+
+def lock_lines(lock: LockView, now: int) -> list[Line]:
+    """A lock at the moment `now` (UTC ms): who holds it, what is known of the holder, and how it is cleared."""
+    judged = verdict(lock.verdict)
+    since = "an unknown time" if lock.acquired_at is None else moment(lock.acquired_at)
+    held = "" if lock.acquired_at is None else f" ({span((now - lock.acquired_at) / 1_000)})"
+    beat = "never" if lock.heartbeat_age_ms is None else f"{lock.heartbeat_age_ms // 1_000} s ago"
+    holder = lock.holder.shown() if lock.holder is not None else "an unreadable holder"
+    lines: list[Line] = [
+        [Phrase(clean(lock.event_name) or clean(lock.event)), Phrase(f"  {clean(lock.event)}", Tone.QUIET)],
+        [],
+        [Phrase(f"Run {lock.run_id} holds it since {since}{held}: {clean(holder)}.")],
+        [judged, Phrase(f": {clean(lock.evidence)}")],
+        [
+            Phrase(
+                f"Last heartbeat {beat}{', expired' if lock.expired else ''}; progress: {clean(lock.progress) or 'begins'}"
+            )
+        ],
+    ]
+    lines += _heading("What to do")
+    if lock.verdict == "ALIVE":
+        lines.append([Phrase("Nothing: the holder is at work and gives the lock back by itself.")])
+    else:
+        lines.append([Phrase(f"mre locks clear {clean(lock.event)} --reason TEXT")])
+        lines.append([Phrase("A cleared holder can publish nothing any more, even if it wakes up.", Tone.QUIET)])
+    return lines
+
+
+def warning_lines(warnings: Sequence[LogLine]) -> list[Line]:
+    """The warnings that wait for a person, newest first."""
+    if not warnings:
+        return [[Phrase("There are no open warnings.", Tone.QUIET)]]
+    lines: list[Line] = []
+    for warning in warnings:
+        event = f"  {clean(warning.event)}" if warning.event else ""
+        lines.append([Phrase(f"▲ {moment(warning.at)}", Tone.WARN), Phrase(event, Tone.QUIET)])
+        lines.append([Phrase(f"  {clean(warning.message)}")])
+    return lines
