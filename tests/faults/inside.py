@@ -58,9 +58,9 @@ class KillPoints:
             self._watch()
             _replace(sys, "exit", self._around_exit)
 
-    def _around_publish(self, original: Any, *arguments: Any) -> Any:
+    def _around_publish(self, original: Any, *arguments: Any, **options: Any) -> Any:
         self._watch()
-        outcome = original(*arguments)
+        outcome = original(*arguments, **options)
         self._end()
         return outcome
 
@@ -138,8 +138,8 @@ def _replace(owner: Any, name: str, replacement: Callable[..., Any]) -> None:
     """Put `replacement(original, *arguments)` in the place of a function."""
     original = getattr(owner, name)
 
-    def replaced(*arguments: Any) -> Any:
-        return replacement(original, *arguments)
+    def replaced(*arguments: Any, **options: Any) -> Any:
+        return replacement(original, *arguments, **options)
 
     setattr(owner, name, replaced)
 
@@ -176,7 +176,7 @@ class Impatient:
     def __call__(self) -> None:
         from pipeline.store.database import Store
 
-        _replace(Store, "open", lambda opened, url: opened(url, busy_timeout_s=self._busy_timeout_s))
+        _replace(Store, "open", lambda opened, url, **how: opened(url, busy_timeout_s=self._busy_timeout_s, **how))
 
 
 class SmallFiles:
