@@ -172,6 +172,8 @@ def _undoing(store: Store, event: EventRow, wish: Wish) -> _Effects:
         raise obstacle
     plan = msgspec.json.decode(action.plan, type=Plan)
     after = _columns(event) | {one.field: one.before for one in plan.changes if one.field in PLANNED_COLUMNS}
+    if after["held_at"] is not None:
+        after["retry_at"] = None  # held since, or again
     kept = action_rows.kept(store, action.id)
     if kept is None:
         return _Effects(after=after)
