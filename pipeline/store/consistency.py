@@ -18,7 +18,7 @@ _KEPT = "run.sealed AND run.purged_at IS NULL"  # runs whose rows must be whole:
 def events(store: Store, event_id: int | None) -> list[Row]:
     """Every event as (id, slug/id, current_run_id), also where its track is gone."""
     return store.sql(
-        "SELECT event.id, COALESCE(track.slug, '?') || '/' || event.source_event_id, event.current_run_id "
+        "SELECT event.id, COALESCE(track.slug, '') || '/' || event.source_event_id, event.current_run_id "
         "FROM event LEFT JOIN track ON track.id = event.track_id "
         f"WHERE {_event('event.id', event_id)} ORDER BY event.id"
     )
