@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -438,6 +439,29 @@ def test_an_undo_that_was_planned_twice_happens_once(store: Store) -> None:
     plans = [recovery.plan_undo(store, action.id), recovery.plan_undo(store, action.id)]
     act(store, plans[0])
     assert refusal(lambda: act(store, plans[1])).kind in (Kind.PLAN_STALE, Kind.UNDO_REFUSED)
+
+
+def test_of_two_who_confirm_the_same_plan_at_once_one_acts(store: Store) -> None:
+    event_id = serving_with_partial_rows(store)
+    plan = recovery.plan_reset(store, event_id)
+    ready = threading.Barrier(4)
+    outcomes: list[recovery.Action | Kind] = []
+
+    def confirm() -> None:
+        with store.connection_scope():
+            ready.wait()
+            try:
+                outcomes.append(act(store, plan))
+            except StateError as error:
+                outcomes.append(error.kind)
+
+    threads = [threading.Thread(target=confirm) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(recovery.list_actions(store)) == 1
+    assert sorted(map(str, (one for one in outcomes if isinstance(one, Kind)))) == [str(Kind.PLAN_STALE)] * 3
 
 
 def test_an_unknown_event_is_refused(store: Store) -> None:
