@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -123,4 +122,4 @@ def test_its_thread_tells_a_waiting_run(store: Store, fence: Fence, signal: Stop
     rows.clear(store, fence.event_id, fence.token)
     assert signal.event.wait(10)
     keeper.stop()
-    assert not [thread for thread in threading.enumerate() if thread.name == f"lease-{fence.event_id}"]
+    assert not keeper._thread.is_alive()
