@@ -132,11 +132,14 @@ def _hold(run: Run, modes: list[str]) -> None:
 
 
 def _fork() -> int:
-    """A child that stays when this process is killed, until somebody ends it."""
+    """A child that stays when this process is killed, until somebody ends it; it runs by the time this returns."""
+    ready, said = os.pipe()
     pid = os.fork()
     if pid == 0:
+        os.write(said, b"x")
         signal.pause()
         os._exit(0)
+    os.read(ready, 1)
     return pid
 
 
