@@ -32,7 +32,7 @@ class Setting:
     """One value and where it came from, ready to be shown: secrets are masked."""
 
     name: str
-    value: str | float | None
+    value: str | float | bool | None
     source: str  # "--db", "MRE_DB", the path of config.toml, or "default"
 
 
@@ -45,17 +45,21 @@ class Settings:
     site: str | None  # "http://127.0.0.1:8080" stands in for every *.liverc.com host
     crawl_delay: float  # seconds between two requests to one registrable domain
     contact: str | None  # goes into the User-Agent
+    release_dead: bool  # release the lock of a holder that is proven dead on this machine, without asking
+    read_only: bool  # look, and refuse every action
     config_file: Path  # where config.toml is, or would be
     sources: Mapping[str, str]
 
     def shown(self) -> list[Setting]:
         """Every setting in a fixed order, fit to be printed."""
-        values: dict[str, str | float | None] = {
+        values: dict[str, str | float | bool | None] = {
             "db": masked_url(self.db),
             "data": str(self.data),
             "site": self.site,
             "crawl_delay": self.crawl_delay,
             "contact": self.contact,
+            "release_dead": self.release_dead,
+            "read_only": self.read_only,
         }
         return [Setting(name, value, self.sources[name]) for name, value in values.items()]
 
@@ -121,14 +125,29 @@ def _contact(text: str) -> str:
     return text
 
 
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in (*_YES, *_NO):
+        raise ValueError("yes or no")
+    return text.lower() in _YES
+
+
+_YES = ("yes", "true", "on", "1")
+_NO = ("no", "false", "off", "0")
 _READERS: dict[str, Callable[[str], Any]] = {
     "db": _database,
     "data": _folder,
     "site": _site,
     "crawl_delay": _crawl_delay,
     "contact": _contact,
+    "release_dead": _yes_or_no,
+    "read_only": _yes_or_no,
 }
-_FILE_TYPES: dict[str, tuple[type, ...]] = dict.fromkeys(_READERS, (str,)) | {"crawl_delay": (int, float)}
+_FILE_TYPES: dict[str, tuple[type, ...]] = dict.fromkeys(_READERS, (str,)) | {
+    "crawl_delay": (int, float),
+    "release_dead": (bool,),
+    "read_only": (bool,),
+}
+_FILE_WORDS: dict[tuple[type, ...], str] = {(int, float): "a number", (bool,): "true or false"}
 
 
 def flag_name(name: str) -> str:
@@ -187,8 +206,9 @@ def _read_file(path: Path, warn: Callable[[str], None]) -> dict[str, str]:
         warn(f"{path}: unknown setting {', '.join(unknown)}; known are {', '.join(_READERS)}")
     known = {name: value for name, value in table.items() if name in _READERS}
     for name, value in known.items():
-        if isinstance(value, bool) or not isinstance(value, _FILE_TYPES[name]):
-            kind = "a number" if name == "crawl_delay" else "a text in quotes"
+        types = _FILE_TYPES[name]
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            kind = _FILE_WORDS.get(types, "a text in quotes")
             raise StateError(
                 Kind.USAGE,
                 f"{name} in {path} is not accepted: it must be {kind}.",
@@ -233,6 +253,8 @@ def load_settings(
         site=values.get("site"),
         crawl_delay=values.get("crawl_delay", DEFAULT_CRAWL_DELAY_S),
         contact=values.get("contact"),
+        release_dead=values.get("release_dead", True),
+        read_only=values.get("read_only", False),
         config_file=file,
         sources=sources,
     )

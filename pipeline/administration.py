@@ -1,10 +1,11 @@
-"""Looking after the database itself, whatever state its tables are in: describe it, bring it up to date."""
+"""Looking after the database itself, whatever state its tables are in: describe it, bring it up to date, go back."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from pipeline.store import migrations, overview
+from pipeline.errors import Kind, StateError
+from pipeline.store import backup, migrations, overview
 from pipeline.store.database import Store
 
 
@@ -38,8 +39,76 @@ def database_info(url: str) -> DatabaseInfo:
         )
 
 
-def upgrade_database(url: str) -> tuple[str, ...]:
-    """Create a database or bring its tables up to date; the names of the migrations that were applied."""
+class SchemaChange(Struct, frozen=True):
+    """What was done to a database's tables."""
+
+    applied: tuple[str, ...] = ()  # migrations
+    reverted: tuple[str, ...] = ()
+    backup: str | None = None  # the file that holds the database as it was
+
+
+def upgrade_database(url: str, *, backed_up: bool = False) -> SchemaChange:
+    """Create a database or bring its tables up to date; a copy of an existing one is made first.
+
+    `backed_up`: the person says that there is a backup, where none can be made from here (PostgreSQL).
+    Raises StateError USAGE where that has to be said. StoreError: nothing was changed.
+    """
     store = Store.connect(url)
     with store.connection_scope():
-        return migrations.upgrade(store)
+        keep = _Backup(store, backed_up, "upgrade")
+        return SchemaChange(applied=migrations.upgrade(store, before=keep), backup=keep.made)
+
+
+def downgrade_database(url: str, *, backed_up: bool = False) -> SchemaChange:
+    """Revert the newest migration, for going back to the version of the program before it; what it held is lost.
+
+    A copy is made first, as by `upgrade_database`. Afterwards this version refuses the database until it is upgraded.
+    Raises StateError USAGE: also for the first migration, which holds everything; LOCK_HELD while events are worked on.
+    """
+    store = Store.connect(url, create=False)
+    with store.connection_scope():
+        keep = _Backup(store, backed_up, "downgrade")
+
+        def before(info: migrations.SchemaInfo) -> None:
+            _refuse_downgrade(store, info)
+            keep(info)
+
+        return SchemaChange(reverted=migrations.downgrade(store, before=before), backup=keep.made)
+
+
+class _Backup:
+    """Makes the copy before the first change, or insists that there is one. `made` says where it is."""
+
+    def __init__(self, store: Store, backed_up: bool, verb: str) -> None:
+        self.made: str | None = None
+        self._store, self._backed_up, self._verb = store, backed_up, verb
+
+    def __call__(self, info: migrations.SchemaInfo) -> None:
+        schema = info.applied[-1].name.partition("_")[0]
+        target = self._store.target
+        if target.engine == "sqlite":
+            path = backup.backup_path(target, schema)
+            backup.copy_database(self._store, path)
+            self.made = str(path)
+        elif not self._backed_up:
+            raise StateError(
+                Kind.USAGE,
+                f"the tables of {target.shown} would be changed, and no copy of it can be made from here",
+                remedy=f"Run {backup.dump_command(target, schema)}, then `mre db {self._verb} --yes`.",
+            )
+
+
+def _refuse_downgrade(store: Store, info: migrations.SchemaInfo) -> None:
+    if len(info.applied) < 2:
+        raise StateError(
+            Kind.USAGE,
+            "there is nothing before the first migration: it holds everything",
+            remedy="To begin anew, name another database with --db.",
+        )
+    ((held,),) = store.sql("SELECT COUNT(*) FROM lease WHERE run_id IS NOT NULL")
+    if held:
+        raise StateError(
+            Kind.LOCK_HELD,
+            f"{held} events are being worked on: their runs would lose the tables they write to",
+            remedy="Stop them with `mre cancel EVENT`, or see `mre locks list`.",
+        )

@@ -65,12 +65,16 @@ class Kind(StrEnum):
     LOCK_HELD = "LOCK_HELD"
     LEASE_LOST = "LEASE_LOST"
     CLEARED = "CLEARED"
+    HOLDER_DIED = "HOLDER_DIED"
     ILLEGAL_TRANSITION = "ILLEGAL_TRANSITION"
     DISABLED = "DISABLED"
+    READ_ONLY = "READ_ONLY"
     CHECKS_FAILED = "CHECKS_FAILED"
     GATE_CLOSED = "GATE_CLOSED"
     PAGE_TYPE_BLOCKED = "PAGE_TYPE_BLOCKED"
     EVENT_HELD = "EVENT_HELD"
+    PLAN_STALE = "PLAN_STALE"
+    UNDO_REFUSED = "UNDO_REFUSED"
     INTERRUPTED = "INTERRUPTED"
     USAGE = "USAGE"
     UNKNOWN_EVENT = "UNKNOWN_EVENT"
@@ -198,7 +202,8 @@ TABLE: dict[Kind, Rule] = {
         True,
         7,
         409,
-        "Wait for the other run; if its holder is gone, `mre locks list`, then `mre locks clear EVENT --reason …`.",
+        "Wait for the other run, or stop it with `mre cancel EVENT`; if its holder is gone, `mre locks show EVENT`, "
+        "then `mre locks clear EVENT --reason …`.",
         "INGESTION_IN_PROGRESS",
     ),
     Kind.LEASE_LOST: Rule(
@@ -207,16 +212,47 @@ TABLE: dict[Kind, Rule] = {
     Kind.CLEARED: Rule(
         _S, True, 7, 409, "Somebody cleared the event's lock while it was being worked on; ingest the event again."
     ),
+    Kind.HOLDER_DIED: Rule(
+        _S, True, 7, 409, "The process that ran it died; ingest the event again, and see `mre doctor` if it dies again."
+    ),
     Kind.ILLEGAL_TRANSITION: Rule(
         _S, False, 1, 409, "The event is in another state than expected; see `mre events show EVENT`."
     ),
-    Kind.DISABLED: Rule(_S, True, 8, 423, "Ingestion is switched off; see `mre status`.", "INGESTION_REFUSED"),
+    Kind.DISABLED: Rule(
+        _S,
+        True,
+        8,
+        423,
+        "`mre control show` says who disabled ingestion and what enabling it needs.",
+        "INGESTION_REFUSED",
+    ),
+    Kind.READ_ONLY: Rule(
+        _S, False, 8, 403, "Leave out --read-only (MRE_READ_ONLY, read_only in config.toml) to act.", "ACTION_REFUSED"
+    ),
     Kind.CHECKS_FAILED: Rule(_S, False, 9, 409, "See `mre checks` for what failed.", "CHECKS_FAILED"),
     Kind.GATE_CLOSED: Rule(
         _S, False, 10, 423, "Fixtures do not pass for this version of the readers.", "INGESTION_REFUSED"
     ),
     Kind.PAGE_TYPE_BLOCKED: Rule(_S, False, 10, 423, "A page type is blocked by a drift case.", "INGESTION_REFUSED"),
-    Kind.EVENT_HELD: Rule(_S, False, 10, 423, "The event is held until a person acts.", "INGESTION_REFUSED"),
+    Kind.EVENT_HELD: Rule(
+        _S,
+        False,
+        10,
+        423,
+        "Look at `mre log EVENT`; `mre retry EVENT` or `mre reset EVENT` ends the hold.",
+        "INGESTION_REFUSED",
+    ),
+    Kind.PLAN_STALE: Rule(
+        _S, True, 7, 409, "Nothing was changed. Look at the new plan, then confirm that one.", "ACTION_REFUSED"
+    ),
+    Kind.UNDO_REFUSED: Rule(
+        _S,
+        False,
+        2,
+        409,
+        "Nothing was changed. `mre events show EVENT` names the runs that `mre restore EVENT --run N` can serve again.",
+        "ACTION_REFUSED",
+    ),
     Kind.INTERRUPTED: Rule(_S, True, 130, 503, "The run was stopped; run the same command again."),
     Kind.USAGE: Rule(_S, False, 2, 422, "See `mre --help`.", "BAD_REQUEST"),
     Kind.UNKNOWN_EVENT: Rule(

@@ -14,21 +14,23 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from pipeline import document, records, validate
+from pipeline import control, document, records, validate
 from pipeline.debugging import PageFolder
 from pipeline.errors import FetchError, Kind, NormaliseError, PipelineError, Stage
+from pipeline.leases import LockPolicy
 from pipeline.liverc import urls
 from pipeline.liverc.client import Client
 from pipeline.liverc.markup import page_facts
 from pipeline.liverc.page import Page
 from pipeline.liverc.readers import read_page
 from pipeline.observe import Bus, Report, progress_report
-from pipeline.runs import Run
+from pipeline.runs import DEFAULT_POLICY, Run, reason_of
 from pipeline.stopping import StopGroup, StopSignal
 from pipeline.store import events as event_rows
 from pipeline.store.archive import PageArchive, PageBatch, PageEntry
 from pipeline.store.database import Store
 from pipeline.violations import Violation, require_valid
+from pipeline.ways import Way
 
 RUN_DEADLINE_S = 30 * 60.0
 
@@ -68,6 +70,7 @@ class Workplace:
     bus: Bus
     stops: StopGroup
     debug_root: Path
+    policy: LockPolicy = DEFAULT_POLICY
 
 
 def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Options) -> IngestReport:
@@ -77,10 +80,11 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
         PipelineError: recorded with the run, whose id is in the details; what is served is unchanged then.
     """
     place.client.require_contact()  # refused before there is an event or a run to show for it
+    control.admit(place.store, Way.INGEST)
     if options.dry_run:
         return _dry_run(place, slug, source_event_id, options)
     known = event_rows.add_event(place.store, slug, source_event_id)
-    run = Run.begin(place.store, place.bus, known, kind="ingest", trigger=options.trigger)
+    run = Run.begin(place.store, place.bus, known, kind="ingest", trigger=options.trigger, policy=place.policy)
     event = run.event
     place.stops.add(run.signal)
     folder = PageFolder(place.debug_root / f"run-{run.run_id}") if options.debug else None
@@ -92,9 +96,9 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
         validate.check_shrink(judged.races, judged.laps, event.race_count, event.lap_count, allow=options.allow_shrink)
         run.pages_manifest = pages.write_manifest(run.archive_key, collector.entries)
         collector.check()
-        outcome = run.publish(judged.event, judged.sha256)
+        outcome = run.publish(judged.event, judged.sha256, archive=place.archive)
     except BaseException as error:
-        reason = _reason(error, run.signal)
+        reason = reason_of(error, run.signal)
         run.pages_manifest = _manifest_of_failure(run, pages, collector.entries)
         run.fail(reason)
         if isinstance(error, PipelineError):
@@ -103,15 +107,6 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
     finally:
         place.stops.discard(run.signal)
     return _report(judged, outcome, run.name, run.run_id, run.started)
-
-
-def _reason(error: BaseException, signal: StopSignal) -> PipelineError:
-    """The failure to record: why the run was asked to stop, where that is what ended it."""
-    if isinstance(error, PipelineError):
-        return signal.error() if signal.tripped and error.kind is Kind.INTERRUPTED else error
-    if isinstance(error, KeyboardInterrupt | SystemExit):
-        return PipelineError(Kind.INTERRUPTED, "the program was asked to stop")
-    return PipelineError(Kind.INTERNAL, f"the program failed unexpectedly: {type(error).__name__}: {error}"[:300])
 
 
 def _manifest_of_failure(run: Run, pages: PageBatch, entries: list[PageEntry]) -> str | None:
@@ -269,7 +264,9 @@ class Collector:
         self.check()
         ref = urls.parse_url(url)
         self.progress.enter(Stage.FETCH)
-        page = self.place.client.fetch(url, ref.page_type, stop=self.signal.event, deadline=self.deadline)
+        page = self.place.client.fetch(
+            url, ref.page_type, stop=self.signal.event, deadline=self.deadline, admit=self._admit
+        )
         self.fetched += 1
         sha256 = self._keep(page)
         self.progress.log(
@@ -289,6 +286,9 @@ class Collector:
         if self.folder is not None:
             self.folder.keep_record(record, ref)
         return record
+
+    def _admit(self) -> None:
+        control.admit(self.place.store, Way.INGEST, control.Moment.REQUEST)
 
     def _keep(self, page: Page) -> str | None:
         """The name of the page's bytes in the archive, where they are kept."""

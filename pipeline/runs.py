@@ -8,13 +8,16 @@ progress, so that a run costs a few small transactions and one publish.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from pipeline import leases
+from pipeline import attempts, control, leases, lockfiles
 from pipeline.errors import Envelope, Kind, PipelineError, Stage, StateError, StoreError, encode_envelope
 from pipeline.holders import encode_holder, this_holder
+from pipeline.keeper import Keeper
+from pipeline.leases import TTL_MS, LockPolicy
 from pipeline.liverc.build import parser_build
 from pipeline.observe import Bus, Report, progress_report
 from pipeline.records import Event, EventPage
@@ -23,17 +26,30 @@ from pipeline.store import events as event_rows
 from pipeline.store import journal, publish
 from pipeline.store import leases as lease_rows
 from pipeline.store import runs as run_rows
+from pipeline.store.archive import PageArchive, ServedPages, ServedRecord
 from pipeline.store.database import Store
+from pipeline.ways import Way
 
 FLUSH_EVERY_S = 0.5  # how old progress and log lines may get before they are written
+DEFAULT_POLICY = LockPolicy()
 LOG_LINES_PER_RUN = 2_000  # a run with more to say than this drops its debug lines
 
 
 class Run:
     """One ingestion attempt: holds the event's lease, records stage, progress, log and outcome."""
 
-    def __init__(self, store: Store, bus: Bus, event: event_rows.EventRow, fence: lease_rows.Fence) -> None:
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        event: event_rows.EventRow,
+        fence: lease_rows.Fence,
+        *,
+        way: Way = Way.INGEST,
+        lock: lockfiles.LockFile | None = None,
+    ) -> None:
         self.store = store
+        self.way = way
         self.bus = bus
         self.event = event
         self.fence = fence
@@ -48,7 +64,7 @@ class Run:
         self._logged = 0
         self._flushed = self.started
         self.pages_manifest: str | None = None
-        self.keeper = leases.Keeper(store, fence, self.signal, self.shown_progress)
+        self.keeper = Keeper(store, fence, self.signal, self.shown_progress, way=way, lock=lock)
 
     @property
     def run_id(self) -> int:
@@ -67,29 +83,72 @@ class Run:
     # ------------------------------------------------------------------ beginning
 
     @classmethod
-    def begin(cls, store: Store, bus: Bus, event: event_rows.EventRow, *, kind: str, trigger: str) -> Run:
+    def begin(
+        cls,
+        store: Store,
+        bus: Bus,
+        event: event_rows.EventRow,
+        *,
+        kind: str,
+        trigger: str,
+        policy: LockPolicy = DEFAULT_POLICY,
+        way: Way | None = None,
+    ) -> Run:
         """Take the lease, walk to `running` and insert the run record, in one transaction.
 
+        A lease whose holder is proven dead is released first, unless the policy says no. `way` is what the global
+        switch judges by, where the kind alone does not tell.
         Raises:
-            StateError: LOCK_HELD, with what is known of the holder; ILLEGAL_TRANSITION. StoreError.
+            StateError: DISABLED; EVENT_HELD, where no person asked; LOCK_HELD, with what is known of the holder;
+                ILLEGAL_TRANSITION. StoreError.
         """
-        holder = encode_holder(this_holder())
+        way = way or control.run_way(kind)
+        lock = lockfiles.take(policy.folder, event.source_event_id) if policy.folder else None
+        try:
+            try:
+                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger)
+            except StateError as error:
+                may_release = error.kind is Kind.LOCK_HELD and policy.release_dead
+                if not (may_release and leases.release_dead(store, bus, event.id)):
+                    raise
+                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger)
+        except BaseException:
+            if lock is not None:
+                lock.drop()
+            raise
+        run.keeper.start()
+        return run
+
+    @classmethod
+    def _begin(
+        cls,
+        store: Store,
+        bus: Bus,
+        event: event_rows.EventRow,
+        lock: lockfiles.LockFile | None,
+        way: Way,
+        *,
+        kind: str,
+        trigger: str,
+    ) -> Run:
+        holder = encode_holder(this_holder(lock))
         with store.write():
+            control.admit(store, way)
             run_id = run_rows.insert_run(
                 store, event.id, kind=kind, trigger=trigger, holder_json=holder, parser_build=parser_build()
             )
-            token = lease_rows.acquire(store, event.id, run_id, holder, leases.TTL_MS)
+            token = lease_rows.acquire(store, event.id, run_id, holder, TTL_MS)
             if token is None:
                 raise held(store, event)  # leaving rolls the run back
             event = event_rows.get_event(store, event.id) or event  # as it stands now that nobody else can change it
+            attempts.pass_hold(store, event, run_id, trigger=trigger)
             if event.state == "failed":
                 run_rows.transition(store, event.id, "idle")
             run_rows.transition(store, event.id, "running")
-            run = cls(store, bus, event, lease_rows.Fence(event.id, run_id, token))
+            run = cls(store, bus, event, lease_rows.Fence(event.id, run_id, token), way=way, lock=lock)
             run.log("ingestion_start", f"run {run_id} of {run.name} begins", trigger=trigger)
             run._write_log()
         run._buffer.clear()
-        run.keeper.start()
         return run
 
     # ------------------------------------------------------------------ while it runs
@@ -150,39 +209,74 @@ class Run:
 
     # ------------------------------------------------------------------ ending
 
-    def publish(self, event: Event, sha256: str) -> str:
+    def publish(self, event: Event, sha256: str, *, archive: PageArchive | None = None, again: bool = False) -> str:
         """Make the document what is served, in one transaction; the same document as before changes no row of data.
 
+        Args:
+            archive: records what the event serves, so that it can be rebuilt without the database.
+            again: publish even the same document as before: its rows are known to be damaged.
         Returns:
             `published` or `unchanged`.
         Raises:
-            StateError: LEASE_LOST. StoreError. Nothing was changed then.
+            StateError: LEASE_LOST, DISABLED. StoreError. Nothing was changed then.
         """
         self.enter("publish")
-        with self.store.write():
-            lease_rows.lock_fence(self.store, self.fence)
-            served = event_rows.get_event(self.store, self.event.id)
-            if served is not None and served.document_sha256 == sha256:
-                outcome = "unchanged"
-                publish.mark_checked(self.store, self.event.id)
-            else:
-                outcome = "published"
-                manifest = publish.insert_rows(self.store, self.run_id, event)
-                publish.seal(self.store, self.run_id, manifest, sha256, parser_build())
-                publish.serve(self.store, self.event.id, self.run_id)
-            end = self._conclude("complete", outcome, None)
-            self._write_log(end)
+        record: ServedRecord | None = None
+        try:
+            with self.store.write():
+                lease_rows.lock_fence(self.store, self.fence)
+                control.admit(self.store, self.way, control.Moment.PUBLISH)
+                served = event_rows.get_event(self.store, self.event.id)
+                if served is not None and served.document_sha256 == sha256 and not again:
+                    outcome = "unchanged"
+                    publish.mark_checked(self.store, self.event.id)
+                else:
+                    outcome = "published"
+                    manifest = publish.insert_rows(self.store, self.run_id, event)
+                    publish.seal(self.store, self.run_id, manifest, sha256, parser_build())
+                    publish.serve(self.store, self.event.id, self.run_id)
+                end = self._conclude("complete", outcome, None)
+                self._write_log(end)
+                if archive is not None:
+                    # Before the commit: what is served can be rebuilt. Inside the fence: a zombie records nothing.
+                    record = archive.record_served(self._served_pages(sha256))
+        except BaseException:
+            if record is not None:
+                self._withdraw(record)
+            raise
         self._report(end)
         self.keeper.stop()
         return outcome
+
+    def _served_pages(self, sha256: str) -> ServedPages:
+        assert self.pages_manifest is not None
+        return ServedPages(
+            run_key=self.archive_key,
+            at=self.store.clock_ms(),
+            source=self.event.source,
+            track_slug=self.event.track_slug,
+            source_event_id=self.event.source_event_id,
+            manifest=self.pages_manifest,
+            document_sha256=sha256,
+            parser_build=parser_build(),
+        )
+
+    def _withdraw(self, record: ServedRecord) -> None:
+        """The commit failed, or only its answer was lost: ask the database; where it is silent, the record stays."""
+        with suppress(PipelineError):
+            run = run_rows.get_run(self.store, self.run_id)
+            if run is None or run.outcome not in ("published", "unchanged"):
+                record.withdraw()
 
     def fail(self, error: PipelineError) -> None:
         """Record how the run failed and give the lease back; depth, data and timestamps of the event stay.
 
         A full database may have no room for the run's log any more, but still for its end. Where not even that can be
-        written (a vanished database), the lease stays until it is cleared. The error tells what is missing.
+        written (a vanished database), the lease stays for now, and its lock file is let go of, which tells everybody
+        that the run is over. The error tells what is missing.
         """
         outcome = "interrupted" if error.kind is Kind.INTERRUPTED else "failed"
+        given_back = True
         error.with_details(run_id=self.run_id, event=self.name)
         self.log(
             "ingestion_interrupted" if outcome == "interrupted" else "ingestion_failed",
@@ -202,25 +296,20 @@ class Run:
         except StateError as lost:
             error.details["not_recorded"] = lost.message
         except StoreError as cause:
+            given_back = False
             error.details["not_recorded"] = cause.message
-            error.details["lock"] = (
-                "the event's lock could not be released; clear it once the database is writable again"
-            )
+            error.details["lock"] = "the event's lock could not be released; its next run does that, or clear it"
         finally:
-            self.keeper.stop()
+            self.keeper.stop(given_back=given_back)
 
     def _record_failure(self, outcome: str, error: PipelineError) -> None:
         """Write how the run failed; a full database gets less of it each time, the lease is what matters most."""
         envelope = error.envelope()
-        for reason, log, left_out in (
-            (envelope, True, "the run's log"),
-            (envelope, False, "the reason"),
-            (None, False, ""),
-        ):
+        for reason, log, left_out in ((True, True, "the run's log"), (True, False, "the reason"), (False, False, "")):
             try:
                 with self.store.write():
                     lease_rows.lock_fence(self.store, self.fence)
-                    end = self._conclude("failed", outcome, reason)
+                    end = self._conclude("failed", outcome, envelope, keep_error=reason)
                     if log:
                         self._write_log(end)
                 self._report(end)
@@ -230,10 +319,11 @@ class Run:
                     raise
                 error.details["not_recorded"] = f"{left_out}: {cause.message}"
 
-    def _conclude(self, state: str, outcome: str, error: Envelope | None) -> Report:
+    def _conclude(self, state: str, outcome: str, error: Envelope | None, *, keep_error: bool = True) -> Report:
         """Write how the run ended and give the lease back. Returns what is to be told of it once that is committed."""
         self._close_stage()
         run_rows.transition(self.store, self.event.id, state)
+        attempts.record(self.store, self.event.id, error)
         done, total = self._pages
         run_rows.update_run(
             self.store, self.fence, pages_done=done, pages_total=total, pages_manifest=self.pages_manifest
@@ -242,7 +332,7 @@ class Run:
             self.store,
             self.run_id,
             outcome,
-            error=None if error is None else encode_envelope(error),
+            error=None if error is None or not keep_error else encode_envelope(error),
             stage_ms=self._encoded_stage_ms(),
         )
         lease_rows.release(self.store, self.fence)
@@ -283,12 +373,20 @@ class Run:
         self.bus.publish(msgspec.structs.replace(report, event_id=self.event.id, run_id=self.run_id))
 
 
+def reason_of(error: BaseException, signal: StopSignal) -> PipelineError:
+    """The failure to record: why the run was asked to stop, where that is what ended it."""
+    if isinstance(error, PipelineError):
+        return signal.error() if signal.tripped and error.kind is Kind.INTERRUPTED else error
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return PipelineError(Kind.INTERRUPTED, "the program was asked to stop")
+    return PipelineError(Kind.INTERNAL, f"the program failed unexpectedly: {type(error).__name__}: {error}"[:300])
+
+
 def held(store: Store, event: event_rows.EventRow) -> StateError:
     """The refusal of a second run, with what is known of the first one's holder."""
-    row = lease_rows.get_lease(store, event.id)
-    if row is None or row.run_id is None:
+    lock = leases.find_lock(store, event.id)
+    if lock is None:
         return StateError(Kind.LOCK_HELD, f"{event.track_slug}/{event.source_event_id} was being worked on; try again")
-    lock = leases.view(row)
     who = lock.holder.shown() if lock.holder else "an unknown holder"
     age = "never" if lock.heartbeat_age_ms is None else f"{lock.heartbeat_age_ms / 1000:.0f} s ago"
     return StateError(

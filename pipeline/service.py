@@ -6,7 +6,6 @@ is first needed. Every function raises `PipelineError` and nothing else, and may
 
 from __future__ import annotations
 
-import getpass
 import logging
 import threading
 import weakref
@@ -21,11 +20,15 @@ from pipeline import records
 from pipeline.errors import Kind, PipelineError, StateError
 from pipeline.holders import program_version
 from pipeline.observe import Bus
+from pipeline.service_archive import ArchiveActions
+from pipeline.service_control import ControlActions
+from pipeline.service_locks import LockActions
+from pipeline.service_recovery import RecoveryActions
 from pipeline.stopping import StopGroup
+from pipeline.ways import Way, way_in
 
 if TYPE_CHECKING:
     from pipeline.ingest import IngestReport, Options
-    from pipeline.leases import LockView
     from pipeline.liverc.client import Client
     from pipeline.looking import Status
     from pipeline.snapshot import LapLine, LogLine, RaceLine, ResultLine, Snapshot
@@ -48,6 +51,8 @@ class ServiceSettings(Struct, frozen=True):
     site: str | None = None  # http://host:port that stands in for every *.liverc.com host
     crawl_delay: float = 1.0  # seconds
     contact: str | None = None
+    release_dead: bool = True  # give the lease of a holder proven dead on this machine away without asking
+    fixtures: Path | None = None  # the page sets that came with the program
 
 
 class TrackIngestion(Struct, frozen=True):
@@ -58,12 +63,20 @@ class TrackIngestion(Struct, frozen=True):
     error: PipelineError | None
 
 
-class Service:
+class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions):
     """The pipeline behind every way in. Use as a context manager, or call `close`."""
 
-    def __init__(self, settings: ServiceSettings, *, bus: Bus | None = None, client: Client | None = None) -> None:
-        """`client` replaces the one that the settings describe."""
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        *,
+        bus: Bus | None = None,
+        client: Client | None = None,
+        read_only: bool = False,
+    ) -> None:
+        """`client` replaces the one that the settings describe; `read_only` refuses every method that is a way in."""
         self.settings = settings
+        self.read_only = read_only
         self.bus = bus or Bus()
         self.stops = StopGroup()
         self._workers: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
@@ -86,7 +99,8 @@ class Service:
             if self._store is None:
                 from pipeline.store.database import Store
 
-                self._store = Store.open(self.settings.db_url)
+                may_create = not self.read_only
+                self._store = Store.open(self.settings.db_url, create=may_create, migrate=may_create)
             return self._store
 
     @cached_property
@@ -130,6 +144,7 @@ class Service:
 
     # ------------------------------------------------------------------ ingestion
 
+    @way_in(Way.INGEST)
     def ingest(self, event: str, options: Options | None = None) -> IngestReport:
         """Ingest one event, now, in the calling thread.
 
@@ -141,9 +156,12 @@ class Service:
         from pipeline.ingest import Options, Workplace, ingest_event
 
         slug, source_event_id = self.resolve(event)
-        place = Workplace(self.store, self.client, self.archive, self.bus, self.stops, self.settings.data / "debug")
+        place = Workplace(
+            self.store, self.client, self.archive, self.bus, self.stops, self.settings.data / "debug", self.lock_policy
+        )
         return ingest_event(place, slug, source_event_id, options or Options())
 
+    @way_in(Way.INGEST)
     def start_ingest(
         self,
         event: str,
@@ -174,19 +192,26 @@ class Service:
         thread.start()
         return thread
 
+    @way_in(Way.INGEST)
     def ingest_track(
         self, slug: str, *, since: str, limit: int | None = None, options: Options | None = None
     ) -> Iterator[TrackIngestion]:
         """Ingest a track's events that began on or after `since` (ISO date) and are not served yet, newest first.
 
         Resumable: what was published before is passed over, and what failed before comes last, so the same call goes on
-        where the last one ended. An event that fails does not stop the others; a stop of the program does.
+        where the last one ended. An event that fails does not stop the others, nor does one that is held; a stop of the
+        program does.
         """
+        from pipeline import attempts
+
         rows = self.refresh_track(slug)
         due = [row for row in rows if (row.start_date or "") >= since and row.ingest_depth == "none"]
         due.sort(key=lambda row: row.state == "failed")
         for row in due[:limit]:
             name = f"{row.track_slug}/{row.source_event_id}"
+            if row.held_at is not None:  # nobody asked for this very event
+                yield TrackIngestion(name, None, attempts.held(row))
+                continue
             try:
                 yield TrackIngestion(name, self.ingest(name, options), None)
             except PipelineError as error:
@@ -214,6 +239,7 @@ class Service:
             raise StateError(Kind.UNKNOWN_EVENT, f"event {source_event_id} is not known here", event=event)
         return row
 
+    @way_in(Way.EDIT)
     def add_event(self, event: str) -> EventRow:
         """Make an event known without fetching anything. Raises StateError USAGE."""
         from pipeline.store import events
@@ -246,6 +272,7 @@ class Service:
 
     # ------------------------------------------------------------------ tracks
 
+    @way_in(Way.CATALOGUE)
     def sync_tracks(self) -> CatalogueCounts:
         """Read LiveRC's track catalogue; a track that vanished from it becomes inactive, never deleted."""
         from pipeline.liverc import urls
@@ -262,6 +289,7 @@ class Service:
 
         return tracks.list_tracks(self.store, followed=followed, text=text, limit=limit)
 
+    @way_in(Way.EDIT)
     def follow(self, slug: str, *, followed: bool = True) -> TrackRow:
         """Follow a track, or stop to. A track that is not known yet is looked up at its dashboard first."""
         from pipeline.liverc import urls
@@ -276,6 +304,7 @@ class Service:
         assert row is not None
         return row
 
+    @way_in(Way.CATALOGUE)
     def refresh_track(self, slug: str) -> tuple[EventRow, ...]:
         """Read a track's events listing; returns its listed events, newest first."""
         from pipeline.liverc import urls
@@ -289,15 +318,19 @@ class Service:
         return tuple(row for row in rows if row is not None)
 
     def _read(self, url: str) -> records.PageRecord:
+        from pipeline import control
         from pipeline.liverc.readers import read_page
         from pipeline.liverc.urls import parse_url
         from pipeline.stopping import StopSignal
+
+        def admit() -> None:
+            control.admit(self.store, Way.CATALOGUE, control.Moment.REQUEST)
 
         signal = StopSignal()
         self.stops.add(signal)
         try:
             ref = parse_url(url)
-            page = self.client.fetch(url, ref.page_type, stop=signal.event, deadline=None)
+            page = self.client.fetch(url, ref.page_type, stop=signal.event, deadline=None, admit=admit)
             return read_page(page.body, ref)
         except PipelineError as error:
             if error.kind is Kind.INTERRUPTED and signal.tripped:
@@ -306,7 +339,7 @@ class Service:
         finally:
             self.stops.discard(signal)
 
-    # ------------------------------------------------------------------ runs, log, locks
+    # ------------------------------------------------------------------ runs, log
 
     def runs(self, event: str | None = None, *, limit: int = 50) -> tuple[RunRow, ...]:
         """Runs of one event or of all, newest first."""
@@ -329,12 +362,6 @@ class Service:
         if run_id is not None:
             return journal.for_run(self.store, self.run(run_id).id)[-limit:]
         return journal.for_event(self.store, self.event(event or "").id, limit=limit)
-
-    def locks(self) -> tuple[LockView, ...]:
-        """Every held lease with what is known of its holder."""
-        from pipeline import leases
-
-        return leases.list_locks(self.store)
 
     # ------------------------------------------------------------------ pictures for people
 
@@ -373,20 +400,6 @@ class Service:
         from pipeline import looking
 
         return looking.take_status(self.store)
-
-    def clear_lock(self, event: str, *, reason: str, who: str | None = None) -> LockView:
-        """Take an event's lock from its holder, with a warning in the journal. Raises StateError USAGE."""
-        from pipeline import leases
-
-        return leases.clear(self.store, self.event(event).id, reason=reason, who=who or operator())
-
-
-def operator() -> str:
-    """The person at this process, for the audit."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def parse_page(body: bytes, url: str) -> dict[str, object]:

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from mre_console.cli.opening import open_service
-from mre_console.cli.output import envelope_text, narrate, print_json, print_table, print_text
+from mre_console.cli.output import envelope_text, narrate, one_line, print_json, print_table, print_text
 from mre_console.cli.times import shown_time
 from pipeline.errors import Envelope
 
@@ -54,6 +54,11 @@ def show(ctx: typer.Context, event: Annotated[str, typer.Argument(metavar="EVENT
     print_text(f"  {dates or 'date unknown'}; {row.entries or '?'} entries, {row.drivers or '?'} drivers")
     print_text(f"  state {row.state}; depth {row.ingest_depth}; {served(row)}")
     print_text(f"  last ingested {shown_time(row.last_ingested_at)}, last checked {shown_time(row.last_checked_at)}")
+    if row.failed_attempts:
+        due = f"; retry due {shown_time(row.retry_at)}" if row.retry_at is not None else "; no automatic retry"
+        print_text(f"  {row.failed_attempts} attempts failed since the last success{due}")
+    if row.held_at is not None:
+        print_text(f"  HELD since {shown_time(row.held_at)}: {one_line(row.held_reason or '')}")
     print_table(
         [
             (r.id, r.kind, r.outcome or "running", shown_time(r.started_at), r.race_count, r.lap_count, r.trigger)

@@ -55,7 +55,7 @@ def command(
 
     options = Options(dry_run=dry_run, debug=debug, allow_shrink=allow_shrink)
     with open_service(ctx, fetches=True) as service, Progress() as progress:
-        service.bus.subscribe(_narrator(progress))
+        service.bus.subscribe(narrator(progress))
         if track:
             attempts = _of_track(service, track, _iso_date(since or ""), limit, options)
         else:
@@ -101,7 +101,7 @@ def _tell(attempts: Iterator[Attempt], progress: Progress, *, as_json: bool) -> 
             if as_json:
                 print_json(report)
             else:
-                print_text(_sentence(report))
+                print_text(sentence(report))
     if count == 0:
         narrate("nothing to do: every listed event of that time is served already")
     elif count > 1:
@@ -109,7 +109,8 @@ def _tell(attempts: Iterator[Attempt], progress: Progress, *, as_json: bool) -> 
     return exit_code
 
 
-def _sentence(report: IngestReport) -> str:
+def sentence(report: IngestReport) -> str:
+    """How an ingestion ended well, on one line."""
     run = f"run {report.run_id}: " if report.run_id is not None else ""
     warnings = "1 warning" if report.warnings == 1 else f"{report.warnings} warnings"
     warned = f", {warnings} (mre log --run {report.run_id})" if report.warnings and report.run_id else ""
@@ -120,7 +121,7 @@ def _sentence(report: IngestReport) -> str:
     )
 
 
-def _narrator(progress: Progress) -> Callable[[Report], None]:
+def narrator(progress: Progress) -> Callable[[Report], None]:
     """Progress on one line; warnings and errors of a run are left to its log, which the outcome names."""
 
     def hear(report: Report) -> None:

@@ -43,9 +43,22 @@ COMMANDS: dict[str, Command] = {
     "log": Command("mre_console.cli.log:command", "What happened to an event, or in one run."),
     "export": Command("mre_console.cli.export:command", "Write an event's served data as JSON or CSV."),
     "parse": Command("mre_console.cli.parse:command", "Read one saved page and print what it says as JSON."),
-    "locks": Command("mre_console.cli.locks:app", "Who works on which event, and how to clear a dead holder."),
+    "retry": Command("mre_console.cli.retry:command", "Ingest failed events again, carefully."),
+    "cleanup": Command("mre_console.cli.cleanup:command", "Remove an event's partial rows; --full: all it serves."),
+    "reset": Command("mre_console.cli.reset:command", "Bring an event back to where it was before any ingestion."),
+    "restore": Command("mre_console.cli.restore:command", "Serve an older run, or roll back a parser build."),
+    "undo": Command("mre_console.cli.undo:command", "Take a recovery action back."),
+    "actions": Command("mre_console.cli.actions:app", "The recovery actions that were taken."),
+    "purge": Command("mre_console.cli.purge:command", "Delete superseded runs for good."),
+    "rebuild": Command("mre_console.cli.rebuild:command", "A lost database again, from the page archive."),
+    "cancel": Command("mre_console.cli.cancel:command", "Ask whoever works on an event to stop."),
+    "locks": Command("mre_console.cli.locks:app", "Who works on which event, and taking a lock from its holder."),
+    "checks": Command("mre_console.cli.checks:command", "Is everything that is served as it must be?"),
+    "disable": Command("mre_console.cli.control:disable", "Stop all ingestion, everywhere, until it is enabled."),
+    "enable": Command("mre_console.cli.control:enable", "Allow ingestion again, once the checks have passed."),
+    "control": Command("mre_console.cli.control:app", "Whether ingestion is enabled, and who disabled it."),
     "config": Command("mre_console.cli.config:app", "The settings, and where each value came from."),
-    "db": Command("mre_console.cli.db:app", "Create, upgrade and describe the database."),
+    "db": Command("mre_console.cli.db:app", "Create, upgrade, downgrade and describe the database."),
     "doctor": Command("mre_console.cli.doctor:command", "Check this machine and what the program needs on it."),
     "demo": Command("mre_console.cli.demo:command", "Watch ingestion, failure and recovery on a simulated LiveRC."),
     "simulator": Command("mre_console.cli.simulator:app", "Serve a LiveRC look-alike on this machine."),
@@ -68,8 +81,8 @@ def settings_of(ctx: typer.Context) -> Settings:
 
 # ---------------------------------------------------------------- global options, wherever they stand
 
-GLOBAL_VALUES = ("--db", "--data", "--site", "--crawl-delay", "--contact")
-GLOBAL_FLAGS = ("--version",)
+GLOBAL_VALUES = ("--db", "--data", "--site", "--crawl-delay", "--contact", "--release-dead")
+GLOBAL_FLAGS = ("--version", "--read-only")
 
 
 def hoist(argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -129,6 +142,12 @@ def _root(
         str | None, typer.Option(help="Seconds between two requests, default 1.0 (MRE_CRAWL_DELAY).")
     ] = None,
     contact: Annotated[str | None, typer.Option(help="E-mail address or URL for the User-Agent (MRE_CONTACT).")] = None,
+    release_dead: Annotated[
+        str | None, typer.Option(help="Release locks of holders proven dead by itself: yes (default) or no.")
+    ] = None,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Look only: refuse every action (MRE_READ_ONLY).")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
     ] = False,
@@ -137,7 +156,17 @@ def _root(
 
     The options below may stand anywhere on the line.
     """
-    ctx.obj = Invocation({"db": db, "data": data, "site": site, "crawl_delay": crawl_delay, "contact": contact})
+    ctx.obj = Invocation(
+        {
+            "db": db,
+            "data": data,
+            "site": site,
+            "crawl_delay": crawl_delay,
+            "contact": contact,
+            "release_dead": release_dead,
+            "read_only": "yes" if read_only else None,
+        }
+    )
     if ctx.invoked_subcommand is None:
         _open_console(settings_of(ctx))
 

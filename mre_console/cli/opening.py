@@ -35,8 +35,13 @@ def open_service(ctx: typer.Context, *, fetches: bool = False) -> Iterator[Servi
 
 
 def service_from(settings: Settings) -> Service:
+    from mre_console.settings import shipped_fixtures
     from pipeline.service import Service, ServiceSettings
 
+    try:
+        fixtures = shipped_fixtures()
+    except StateError:  # only the checks miss them, and they say so
+        fixtures = None
     return Service(
         ServiceSettings(
             db_url=settings.db,
@@ -44,7 +49,10 @@ def service_from(settings: Settings) -> Service:
             site=settings.site,
             crawl_delay=settings.crawl_delay,
             contact=settings.contact,
-        )
+            release_dead=settings.release_dead,
+            fixtures=fixtures,
+        ),
+        read_only=settings.read_only,
     )
 
 

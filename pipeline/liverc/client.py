@@ -144,19 +144,21 @@ class Client:
         *,
         stop: Event | None = None,
         deadline: float | None = None,
+        admit: Callable[[], None] | None = None,
     ) -> Page:
         """Fetch one page, whole.
 
         `page` is a `PageRef` or a URL of a known page; `page_type` is the ref's own where not given. `stop` ends the
         fetch within half a second wherever it is; `deadline` is the run's, in monotonic seconds, waits included (None:
-        in 30 minutes).
+        in 30 minutes); `admit` is asked before every request and raises where none may be sent.
         Raises FetchError with one of the fetch stage's kinds, or PAGE_UNRECOGNISED for what is not HTML; StateError
         INTERRUPTED, CONTACT_MISSING (the real site, and nobody to write to), USAGE (no LiveRC address); StoreError from
         the shared state. Details: url, page_type, attempts, elapsed_s, and status, retry_after_s or location if known.
         """
         if isinstance(page, str):
             page = parse_url(page)
-        errand = Errand(page.url, page_type or str(page.page_type), self._clock, stop=stop, deadline=deadline)
+        page_type = page_type or str(page.page_type)
+        errand = Errand(page.url, page_type, self._clock, stop=stop, deadline=deadline, admit=admit)
         try:
             self.require_contact()
             return self._follow(errand)
@@ -270,6 +272,8 @@ class Client:
     # ---------------------------------------------------------------- one request
 
     def _request(self, place: str, errand: Errand, *, html: bool) -> _Answer:
+        if errand.admit is not None:
+            errand.admit()
         started = self._clock.now()
         deadline = min(started + self._settings.request_deadline_s, errand.deadline)
         limit = Limit(self._clock.now, deadline, errand.stop)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from pipeline.errors import FetchError, Kind, PipelineError, StateError
@@ -35,19 +36,28 @@ class Errand:
     """One fetch under way. Belongs to one thread."""
 
     def __init__(
-        self, url: str, page_type: str, clock: Clock, *, stop: threading.Event | None, deadline: float | None
+        self,
+        url: str,
+        page_type: str,
+        clock: Clock,
+        *,
+        stop: threading.Event | None,
+        deadline: float | None,
+        admit: Callable[[], None] | None = None,
     ) -> None:
+        """`admit` raises where a request may not be sent now."""
         self.url = url
         self.page_type = page_type
         self.clock = clock
         self.stop = stop
+        self.admit = admit
         self.attempts = 0
         self._started = clock.now()
         self.deadline = self._started + DEFAULT_DEADLINE_S if deadline is None else deadline
 
     def branch(self) -> Errand:
         """An errand on the way to this one's page: same page, same deadline, its own count of attempts."""
-        return Errand(self.url, self.page_type, self.clock, stop=self.stop, deadline=self.deadline)
+        return Errand(self.url, self.page_type, self.clock, stop=self.stop, deadline=self.deadline, admit=self.admit)
 
     def left(self) -> float:
         """Seconds until the run's deadline; negative when it has passed."""

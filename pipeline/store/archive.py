@@ -2,6 +2,7 @@
 
     bodies/<first digit>/<sha256>.z    a page's bytes, compressed (zlib or gzip), named by what they are
     runs/<run key>                     the sha256 of that run's manifest, which is a body too
+    served/<source>-<event id>.json    which run's pages an event serves: with them a lost database is rebuilt
 
 A file appears whole or not at all (written beside its place, synced, renamed), and is checked against its name when it
 is read. A manifest exists only when all its bodies are safe.
@@ -30,6 +31,7 @@ BATCH_BYTES = 4 * 1024 * 1024  # compressed; a batch that holds more goes to the
 BATCH_S = 2.0  # likewise one whose first page is older
 WRITERS = 8  # files of a batch that are written and synced side by side
 MANIFEST_FORMAT = 1
+SERVED_FORMAT = 1
 
 _ZLIB_OR_GZIP = 47  # zlib's window bits for either header
 _RUN_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -54,6 +56,25 @@ class PageManifest(Struct, frozen=True, kw_only=True):
     format: int = MANIFEST_FORMAT
     run_key: str
     pages: tuple[PageEntry, ...]
+
+
+class ServedPages(Struct, frozen=True, kw_only=True):
+    """What an event serves, and of which pages it was made. With it, and no database, the event is published again."""
+
+    format: int = SERVED_FORMAT
+    run_key: str
+    at: int  # UTC milliseconds, the database's clock
+    source: str
+    track_slug: str
+    source_event_id: str
+    manifest: str  # sha256 of the run's manifest
+    document_sha256: str
+    parser_build: str
+
+    @property
+    def event(self) -> str:
+        """The event as every command takes it: slug/id."""
+        return f"{self.track_slug}/{self.source_event_id}"
 
 
 class PageArchive:
@@ -136,11 +157,76 @@ class PageArchive:
         except OSError as error:
             raise _failed("read", folder, error) from error
 
+    def record_served(self, served: ServedPages) -> ServedRecord:
+        """Record what an event serves from now on, in place of what was recorded before.
+
+        Raises StoreError ARCHIVE_FAILED, and records nothing.
+        """
+        path = self.root / "served" / f"{served.source}-{served.source_event_id}.json"
+        if not _RUN_KEY.fullmatch(path.stem):
+            raise StoreError(Kind.ARCHIVE_FAILED, f"{path.stem!r} cannot be a file name in the page archive")
+        record = ServedRecord(path, msgspec.json.encode(served) + b"\n")
+        try:
+            record.write()
+        except StoreError:
+            with suppress(StoreError):
+                record.withdraw()
+            raise
+        return record
+
+    def served(self) -> tuple[ServedPages, ...]:
+        """What every event serves, by track and id. Raises StoreError ARCHIVE_FAILED where a record cannot be read."""
+        folder = self.root / "served"
+        path = folder
+        try:
+            found = []
+            for path in folder.glob("[!.]*.json"):
+                found.append(msgspec.json.decode(path.read_bytes(), type=ServedPages))
+        except OSError as error:
+            raise _failed("read", path, error) from error
+        except msgspec.DecodeError as error:
+            raise _damaged(path) from error
+        return tuple(sorted(found, key=lambda one: (one.track_slug.lower(), one.source_event_id)))
+
     def _body_path(self, sha256: str) -> Path:
         return self.root / "bodies" / sha256[:1] / f"{sha256}.z"
 
     def _run_path(self, run_key: str) -> Path:
         return self.root / "runs" / run_key
+
+
+class ServedRecord:
+    """A record that was written, with what it took the place of: the transaction that it belongs to may yet fail."""
+
+    def __init__(self, path: Path, content: bytes) -> None:
+        self._path = path
+        self._content = content
+        self._before = _read_if_there(path)
+
+    def write(self) -> None:
+        _write_file(self._path, self._content)
+        _sync_folder(self._path.parent)
+
+    def withdraw(self) -> None:
+        """Put back what was there before, unless somebody has recorded something else since. Raises StoreError."""
+        if _read_if_there(self._path) != self._content:
+            return
+        if self._before is not None:
+            _write_file(self._path, self._before)
+            return
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise _failed("written", self._path, error) from error
+
+
+def _read_if_there(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _failed("read", path, error) from error
 
 
 class PageBatch:

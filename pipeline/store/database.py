@@ -7,6 +7,8 @@ the store that executes it, so several databases can be open in one process.
 
 from __future__ import annotations
 
+import os
+import platform
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +28,14 @@ SQLITE_NOW_MS = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGE
 POSTGRESQL_NOW_MS = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
 
 CONNECT_TIMEOUT_S = 10
+# A server that vanished without a word is noticed well before a lease expires; by itself TCP waits for hours.
+_KEEPALIVE: dict[str, Any] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # milliseconds
+}
+_NAME_BYTES = 63  # what PostgreSQL keeps of an application's name
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 
 
@@ -41,6 +51,11 @@ def wal_is_safe(version: tuple[int, int, int]) -> bool:
     It came with WAL itself (3.7.0) and was fixed in 3.51.3, 3.50.7 and 3.44.6 (https://www.sqlite.org/wal.html).
     """
     return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+
+
+def session_name(host: str, pid: int) -> str:
+    """What a process calls its connections: a PostgreSQL server then shows whose each one is."""
+    return f"mre {pid}@{host}".encode()[:_NAME_BYTES].decode(errors="ignore")
 
 
 class _Sqlite(peewee.SqliteDatabase):
@@ -88,7 +103,11 @@ class _Postgresql(peewee.PostgresqlDatabase):
 
     def __init__(self, target: Target, *, busy_timeout_s: float) -> None:
         self._busy_timeout_ms = round(busy_timeout_s * 1000)
-        defaults: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "mre"}
+        defaults: dict[str, Any] = {
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "application_name": session_name(platform.node(), os.getpid()),
+            **_KEEPALIVE,
+        }
         super().__init__(
             target.conninfo,
             prefer_psycopg3=True,
@@ -110,11 +129,12 @@ class _OpenTransaction(threading.local):
 class Store:
     """An open database. Safe to share between threads; each gets its own connection and closes it itself."""
 
-    def __init__(self, target: Target, db: peewee.Database) -> None:
+    def __init__(self, target: Target, db: peewee.Database, *, busy_timeout_s: float) -> None:
         self.target = target
         self.db = db
         self.engine = target.engine
         self.url_shown = target.shown
+        self.busy_timeout_s = busy_timeout_s
         self._open = _OpenTransaction()
 
     @classmethod
@@ -139,7 +159,8 @@ class Store:
     def connect(cls, url: str, *, busy_timeout_s: float = 5.0, create: bool = True) -> Store:
         """As `open`, whatever tables the database has: for describing and upgrading it."""
         target = parse_url(url)
-        store = cls(target, _database(target, create=create, busy_timeout_s=busy_timeout_s))
+        database = _database(target, create=create, busy_timeout_s=busy_timeout_s)
+        store = cls(target, database, busy_timeout_s=busy_timeout_s)
         try:
             with store.translated():
                 store.db.connect()
@@ -242,6 +263,26 @@ class Store:
                 raise
             self._drop_connection()
             self.db.execute_sql(begin)
+
+    @contextmanager
+    def patience(self, seconds: float) -> Iterator[None]:
+        """Inside, this thread waits at most so long for what others hold, instead of the store's busy timeout."""
+        self._wait_at_most(seconds)
+        try:
+            yield
+        finally:
+            with suppress(StoreError):  # a lost connection: the next one starts with the store's own
+                self._wait_at_most(self.busy_timeout_s)
+
+    def _wait_at_most(self, seconds: float) -> None:
+        name = "PRAGMA busy_timeout" if self.engine == "sqlite" else "SET lock_timeout"
+        try:
+            self.sql(f"{name} = {round(seconds * 1000)}")
+        except StoreError:
+            if not self._connection_is_lost():
+                raise
+            self._drop_connection()
+            self.sql(f"{name} = {round(seconds * 1000)}")
 
     # ------------------------------------------------------------ queries
 

@@ -42,6 +42,11 @@ class EventRow(Struct, frozen=True, kw_only=True):
     last_ingested_at: int | None
     last_checked_at: int | None
     added_at: int
+    failed_attempts: int  # since the last success
+    lost_runs: int  # of the newest, in a row: died without a verdict
+    retry_at: int | None  # when an automatic attempt is due
+    held_reason: str | None  # why none is made until a person acts
+    held_at: int | None
     race_count: int
     result_count: int
     lap_count: int

@@ -89,6 +89,19 @@ def touch(store: Store, fence: Fence, ttl_ms: int, progress: str | None = None) 
     return bool(store.change(Lease.update(values).where(*_held_by(fence))))
 
 
+class Standing(Struct, frozen=True):
+    """How a lease stands, as its holder asks."""
+
+    held: bool  # False: it was cleared or taken over
+    cancel_requested: bool
+
+
+def standing(store: Store, fence: Fence) -> Standing:
+    """Whether a run still holds its lease, and whether it is asked to stop. Only reads."""
+    row = store.fetch_one(Lease.select(Lease.cancel_requested_at).where(*_held_by(fence)))
+    return Standing(row is not None, row is not None and row["cancel_requested_at"] is not None)
+
+
 def release(store: Store, fence: Fence) -> bool:
     """Give the lease back. False: it was no longer held with this token, and nothing was changed."""
     return bool(store.change(Lease.update(_EMPTY).where(*_held_by(fence))))
@@ -108,12 +121,15 @@ def lock_fence(store: Store, fence: Fence) -> None:
         )
 
 
+def lock_seen(store: Store, event_id: int, token: int) -> bool:
+    """Lock a lease that somebody else holds for the rest of this transaction. False: it is not what was seen."""
+    return bool(store.change(Lease.update(token=Lease.token).where(*_seen(event_id, token))))
+
+
 def clear(store: Store, event_id: int, expected_token: int) -> bool:
     """Take the lease away from its holder: raise the token and empty the row. False where the token has moved on."""
-    cleared = Lease.update({**_EMPTY, Lease.token: Lease.token + 1}).where(
-        Lease.event == event_id, Lease.token == expected_token, Lease.run_id.is_null(False)
-    )
-    return bool(store.change(cleared))
+    emptied = {**_EMPTY, Lease.token: Lease.token + 1}
+    return bool(store.change(Lease.update(emptied).where(*_seen(event_id, expected_token))))
 
 
 def request_cancel(store: Store, event_id: int) -> bool:
@@ -147,6 +163,10 @@ _EMPTY: dict[Any, Any] = {
 
 def _held_by(fence: Fence) -> tuple[Any, ...]:
     return (Lease.event == fence.event_id, Lease.token == fence.token, Lease.run_id == fence.run_id)
+
+
+def _seen(event_id: int, token: int) -> tuple[Any, ...]:
+    return (Lease.event == event_id, Lease.token == token, Lease.run_id.is_null(False))
 
 
 def _ensure_row(store: Store, event_id: int) -> None:

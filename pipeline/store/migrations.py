@@ -8,11 +8,14 @@ somebody else's, and two processes that upgrade at once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+import peewee
 from msgspec import Struct
 from playhouse.migrations import MigrationError, Runner
 
@@ -70,23 +73,31 @@ def pending(store: Store, directory: Path = DIRECTORY) -> tuple[str, ...]:
     return schema_info(store, directory).pending
 
 
-def upgrade(store: Store, directory: Path = DIRECTORY) -> tuple[str, ...]:
-    """Apply what is pending, each migration in one transaction; the names applied.
+def upgrade(
+    store: Store, directory: Path = DIRECTORY, *, before: Callable[[SchemaInfo], None] | None = None
+) -> tuple[str, ...]:
+    """Apply what is pending, all in one transaction; the names applied.
 
-    Safe while others upgrade too: each step takes the write lock (PostgreSQL: an advisory one) and looks again.
+    Safe while others upgrade too: it takes the write lock (PostgreSQL: an advisory one) and looks again. `before` is
+    called once it is certain that an existing database will be changed and nobody else can; what it raises stops that.
     Raises StoreError DB_SCHEMA where the database is not this program's to change.
     """
     applied = []
-    while name := _apply_next(store, directory):
-        applied.append(name)
+    with _schema_change(store, directory) as info:
+        if info.pending and not info.is_new and before is not None:
+            before(info)
+        while name := _apply_next(store, directory):
+            applied.append(name)
     return tuple(applied)
 
 
-def downgrade(store: Store, directory: Path = DIRECTORY) -> tuple[str, ...]:
-    """Revert the newest migration, with whatever its tables held; the names reverted."""
-    with _without_foreign_keys(store), store.write():
-        _lock(store)
-        _refuse(store, schema_info(store, directory))
+def downgrade(
+    store: Store, directory: Path = DIRECTORY, *, before: Callable[[SchemaInfo], None] | None = None
+) -> tuple[str, ...]:
+    """Revert the newest migration, with whatever its tables held; the names reverted. `before` as for `upgrade`."""
+    with _schema_change(store, directory) as info:
+        if before is not None:
+            before(info)
         reverted = tuple(_run(_runner(store, directory).down))
         for name in reverted:
             store.sql(f"DELETE FROM {CHECKSUM_TABLE} WHERE name = ?", name)
@@ -118,27 +129,67 @@ def ensure_current(store: Store, *, migrate: bool, directory: Path = DIRECTORY) 
         raise
 
 
-def _apply_next(store: Store, directory: Path) -> str | None:
+def expected_triggers(engine: str, directory: Path = DIRECTORY) -> frozenset[str]:
+    """The names of the guards that a database of this version has: what all migrations make and none takes away."""
+    recorder = _Recorder(engine)
+    for path in sorted(directory.glob("[0-9]*.py")):
+        spec = spec_from_file_location(f"recorded_{path.stem}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        module.up(None, recorder.database)
+    return frozenset(recorder.triggers)
+
+
+class _Recorder:
+    """Takes the place of a database while migrations run, and keeps which triggers they leave."""
+
+    def __init__(self, engine: str) -> None:
+        kind: Any = peewee.PostgresqlDatabase if engine == "postgresql" else peewee.SqliteDatabase
+        self.database = kind(None)
+        self.database.execute_sql = self._execute
+        self.triggers: dict[str, str] = {}  # trigger → its table
+
+    def _execute(self, statement: str, _parameters: object = None) -> None:
+        words = re.sub(r"\s+", " ", statement).strip()
+        if made := re.match(r"CREATE TRIGGER (\w+) .*? ON (\w+)", words):
+            self.triggers[made[1]] = made[2]
+        elif dropped := re.match(r"DROP TRIGGER (?:IF EXISTS )?(\w+)", words):
+            self.triggers.pop(dropped[1], None)
+        elif gone := re.match(r"DROP TABLE (?:IF EXISTS )?(\w+)", words):
+            self.triggers = {name: table for name, table in self.triggers.items() if table != gone[1]}
+
+
+@contextmanager
+def _schema_change(store: Store, directory: Path) -> Iterator[SchemaInfo]:
+    """One transaction in which nobody else changes the tables. Raises StoreError DB_SCHEMA: they are not ours to."""
     with _without_foreign_keys(store), store.write():
-        _lock(store)
+        if store.engine == "postgresql":
+            store.sql("SELECT pg_advisory_xact_lock(?)", UPGRADE_LOCK)
         info = schema_info(store, directory)
         _refuse(store, info)
-        if not info.pending:
-            return None
-        name = info.pending[0]
-        store.sql(
-            f"CREATE TABLE IF NOT EXISTS {CHECKSUM_TABLE} "
-            "(name TEXT NOT NULL PRIMARY KEY, sha256 TEXT NOT NULL, applied_at BIGINT NOT NULL)"
-        )
-        _run(_runner(store, directory).up, name)
-        if store.engine == "sqlite" and (broken := store.sql("PRAGMA foreign_key_check")):
-            raise StoreError(Kind.DB_SCHEMA, f"Migration {name} left rows without their parent in table {broken[0][0]}")
-        store.sql(
-            f"INSERT INTO {CHECKSUM_TABLE} (name, sha256, applied_at) VALUES (?, ?, {store.now_ms().sql})",
-            name,
-            _sha256(directory, name),
-        )
-        return name
+        yield info
+
+
+def _apply_next(store: Store, directory: Path) -> str | None:
+    info = schema_info(store, directory)
+    if not info.pending:
+        return None
+    name = info.pending[0]
+    store.sql(
+        f"CREATE TABLE IF NOT EXISTS {CHECKSUM_TABLE} "
+        "(name TEXT NOT NULL PRIMARY KEY, sha256 TEXT NOT NULL, applied_at BIGINT NOT NULL)"
+    )
+    _run(_runner(store, directory).up, name)
+    if store.engine == "sqlite" and (broken := store.sql("PRAGMA foreign_key_check")):
+        raise StoreError(Kind.DB_SCHEMA, f"Migration {name} left rows without their parent in table {broken[0][0]}")
+    store.sql(
+        f"INSERT INTO {CHECKSUM_TABLE} (name, sha256, applied_at) VALUES (?, ?, {store.now_ms().sql})",
+        name,
+        _sha256(directory, name),
+    )
+    return name
 
 
 @contextmanager
@@ -154,11 +205,6 @@ def _without_foreign_keys(store: Store) -> Iterator[None]:
     finally:
         if store.engine == "sqlite":
             store.sql("PRAGMA foreign_keys = ON")
-
-
-def _lock(store: Store) -> None:
-    if store.engine == "postgresql":
-        store.sql("SELECT pg_advisory_xact_lock(?)", UPGRADE_LOCK)
 
 
 def _refuse(store: Store, info: SchemaInfo) -> None:

@@ -21,6 +21,8 @@ from peewee import (
 STATES = ("idle", "running", "complete", "failed")
 DEPTHS = ("none", "laps_full")
 RUN_KINDS = ("ingest", "cleanup", "reset", "restore")
+MODES = ("enabled", "disabled", "protected")
+ACTION_KINDS = ("cleanup", "cleanup_full", "reset", "restore", "undo")
 OUTCOMES = ("published", "unchanged", "failed", "interrupted", "cleared", "cleaned", "reset", "restored")
 
 
@@ -66,6 +68,11 @@ class Event(Table):
     last_ingested_at = BigIntegerField(null=True)  # when the served rows were published
     last_checked_at = BigIntegerField(null=True)  # when the source was last found unchanged or published
     added_at = BigIntegerField()
+    failed_attempts = IntegerField(default=0)  # runs that failed, were stopped or died since the last success
+    lost_runs = IntegerField(default=0)  # how many of the newest in a row died without saying how they ended
+    retry_at = BigIntegerField(null=True)  # when the next automatic attempt is due; None: none is
+    held_reason = TextField(null=True)  # why nothing happens to it automatically until a person acts
+    held_at = BigIntegerField(null=True)
 
     class Meta:
         indexes = ((("source", "source_event_id"), True), (("state",), False))
@@ -257,3 +264,51 @@ class PurgePermit(Table):
 
     run_id = BigIntegerField(primary_key=True)
     reason = TextField()
+
+
+class Control(Table):
+    """The global switch: one row, whose newest change the journal explains."""
+
+    id = IntegerField(primary_key=True, default=1)
+    mode = TextField(default="enabled")  # MODES; protected: disabled, and only recovery may write
+    reason = TextField(null=True)
+    changed_by = TextField(null=True)  # None: never changed
+    changed_at = BigIntegerField(null=True)
+
+
+class CheckRun(Table):
+    """One run of the checks and what it found. Never changed."""
+
+    id = AutoField()
+    event = ForeignKeyField(Event, null=True, on_delete="RESTRICT")  # None: everything was checked
+    asked_by = TextField()  # a person, or the action that it followed
+    started_at = BigIntegerField()
+    finished_at = BigIntegerField()
+    passed = BooleanField()  # no error; warnings pass
+    error_count = IntegerField()
+    warning_count = IntegerField()
+    checks = TextField()  # JSON: check → milliseconds
+    findings = TextField()  # JSON: the first of them
+    parser_build = TextField()
+
+
+class Action(Table):
+    """A recovery action that was taken, with what its undo needs. History: it only ever loses `kept`, to a purge."""
+
+    id = AutoField()
+    event = ForeignKeyField(Event, backref="actions", on_delete="RESTRICT")
+    run = ForeignKeyField(Run, backref="actions", unique=True, on_delete="RESTRICT")  # the run that carried it out
+    kind = TextField()  # ACTION_KINDS
+    who = TextField()
+    reason = TextField()
+    at = BigIntegerField()
+    batch = TextField(null=True)  # actions that were confirmed together
+    undoes = ForeignKeyField("self", column_name="undoes", null=True, unique=True, on_delete="RESTRICT")
+    from_run_id = BigIntegerField(null=True)  # what was served before and after
+    to_run_id = BigIntegerField(null=True)
+    plan = TextField()  # JSON: recovery.Plan, as it was carried out
+    kept = TextField(null=True)  # JSON: the rows that were removed
+    undo_closed_at = BigIntegerField(null=True)  # when a purge gave up what its undo needs
+
+    class Meta:
+        indexes = ((("from_run_id",), False),)

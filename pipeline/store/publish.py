@@ -54,9 +54,9 @@ def insert_rows(store: Store, run_id: int, event: records.Event) -> Manifest:
     Raises StoreError DB_REFUSED where a value does not fit its column, or the run is sealed or has rows already.
     """
     with store.write(), _unfit_values_refused():
-        races = list(zip(_new_ids(store, "race", len(event.races)), event.races, strict=True))
+        races = list(zip(new_ids(store, "race", len(event.races)), event.races, strict=True))
         rows = [(race_id, number, result) for race_id, race in races for number, result in enumerate(race.results, 1)]
-        results = list(zip(_new_ids(store, "result", len(rows)), rows, strict=True))
+        results = list(zip(new_ids(store, "result", len(rows)), rows, strict=True))
         entries = [(run_id, number, *astuple(entry)) for number, entry in enumerate(event.entry_list or (), 1)]
         _insert(store, "event_header", _HEADER, [_header_row(run_id, event)])
         _insert(store, "race", _RACE, [(race_id, run_id, *astuple(race)[:-1]) for race_id, race in races])
@@ -112,7 +112,7 @@ def mark_checked(store: Store, event_id: int) -> None:
     store.change(Event.update(last_checked_at=store.now_ms()).where(Event.id == event_id))
 
 
-def _new_ids(store: Store, table: str, count: int) -> Sequence[int]:
+def new_ids(store: Store, table: str, count: int) -> Sequence[int]:
     """`count` fresh ids, ascending. Nobody else can take them: SQLite has one writer, PostgreSQL a sequence."""
     if store.engine == "sqlite":
         ((highest,),) = store.sql(f"SELECT COALESCE(MAX(id), 0) FROM {table}")

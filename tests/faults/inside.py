@@ -58,9 +58,9 @@ class KillPoints:
             self._watch()
             _replace(sys, "exit", self._around_exit)
 
-    def _around_publish(self, original: Any, *arguments: Any) -> Any:
+    def _around_publish(self, original: Any, *arguments: Any, **options: Any) -> Any:
         self._watch()
-        outcome = original(*arguments)
+        outcome = original(*arguments, **options)
         self._end()
         return outcome
 
@@ -138,8 +138,8 @@ def _replace(owner: Any, name: str, replacement: Callable[..., Any]) -> None:
     """Put `replacement(original, *arguments)` in the place of a function."""
     original = getattr(owner, name)
 
-    def replaced(*arguments: Any) -> Any:
-        return replacement(original, *arguments)
+    def replaced(*arguments: Any, **options: Any) -> Any:
+        return replacement(original, *arguments, **options)
 
     setattr(owner, name, replaced)
 
@@ -167,6 +167,20 @@ def torn_publish() -> None:
     _replace(publish, "insert_rows", torn)
 
 
+def torn_action() -> None:
+    """Commit an action's removed rows before the rest of it, and die: what one transaction rules out."""
+    from pipeline.store import partial_rows
+
+    def torn(original: Any, store: Any, rows: Any) -> Any:
+        gone = original(store, rows)
+        if any(gone.values()):
+            store.db.execute_sql("COMMIT")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return gone
+
+    _replace(partial_rows, "remove", torn)
+
+
 class Impatient:
     """Wait less long than a person would for a database that somebody else holds."""
 
@@ -176,7 +190,7 @@ class Impatient:
     def __call__(self) -> None:
         from pipeline.store.database import Store
 
-        _replace(Store, "open", lambda opened, url: opened(url, busy_timeout_s=self._busy_timeout_s))
+        _replace(Store, "open", lambda opened, url, **how: opened(url, busy_timeout_s=self._busy_timeout_s, **how))
 
 
 class SmallFiles:
@@ -189,3 +203,48 @@ class SmallFiles:
         import resource
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (self._limit, self._limit))
+
+
+# ---------------------------------------------------------------- dying at a chosen line
+
+
+class DieAtLine:
+    """Dies right before the `chosen`-th line of the pipeline that a function reaches for the first time.
+
+    The last place is after its return. `chosen` 0 only counts: the lines are written to `listing`, as JSON.
+    """
+
+    def __init__(self, module: str, function: str, chosen: int, listing: Path) -> None:
+        self._module, self._function, self._chosen, self._listing = module, function, chosen, listing
+        self._lines: dict[str, None] = {}
+
+    def __call__(self) -> None:
+        from importlib import import_module
+
+        _replace(import_module(self._module), self._function, self._traced)
+
+    def _traced(self, original: Any, *arguments: Any, **options: Any) -> Any:
+        sys.settrace(self._enter)
+        try:
+            outcome = original(*arguments, **options)
+        finally:
+            sys.settrace(None)
+        self._reach("the end")
+        if not self._chosen:
+            self._listing.write_text(json.dumps(list(self._lines)), encoding="utf-8")
+        return outcome
+
+    def _enter(self, frame: Any, event: str, argument: object) -> Any:
+        return self._at if "/pipeline/" in frame.f_code.co_filename else None
+
+    def _at(self, frame: Any, event: str, argument: object) -> Any:
+        if event == "line":
+            self._reach(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
+        return self._at
+
+    def _reach(self, line: str) -> None:
+        if line in self._lines:
+            return
+        self._lines[line] = None
+        if len(self._lines) == self._chosen:
+            os.kill(os.getpid(), signal.SIGKILL)

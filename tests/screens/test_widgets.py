@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from pipeline.errors import Kind
-from pipeline.holders import Verdict
 from pipeline.snapshot import LogLine
+from pipeline.verdicts import Verdict
 from screens import words
 from screens.rows import EVENT_COLUMNS, event_row
 from screens.widgets.header import Facts, header_line
