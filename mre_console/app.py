@@ -152,11 +152,11 @@ class ConsoleApp(App[str | None]):
     # ------------------------------------------------------------------ quitting
 
     def _catch_signals(self) -> None:
-        """SIGTERM and a closed terminal end the console as `q` does."""
+        """Signals that ask to end, and a closed terminal, end the console as `q` does."""
         if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
             return
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, lambda: asyncio.ensure_future(self.action_quit()))
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self.call_later, self.action_quit)
 
     async def action_quit(self) -> None:
         """Leave, once; the screens stay alive meanwhile."""

@@ -11,18 +11,51 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.app import App
+from textual.message import Message
 
-from pipeline.errors import PipelineError
+from pipeline.errors import Kind, PipelineError
 from screens.asking import AskScreen, Question
 from screens.background import off_loop
 from screens.ports import ConsoleService
 from screens.reading import error_screen
+from screens.words import clean, count
 
 if TYPE_CHECKING:
     from pipeline.ingest import IngestReport
 
 ConsoleApp = App[str | None]
 Done = Callable[["IngestReport | PipelineError"], None]
+
+
+class IngestEnded(Message):
+    """A run that was started here is over."""
+
+    def __init__(self, outcome: IngestReport | PipelineError) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+    @property
+    def failed(self) -> bool:
+        return isinstance(self.outcome, PipelineError)
+
+    @property
+    def interrupted(self) -> bool:
+        """It was stopped on purpose: nobody has to be told."""
+        return isinstance(self.outcome, PipelineError) and self.outcome.kind is Kind.INTERRUPTED
+
+    @property
+    def event(self) -> str:
+        named = self.outcome.details.get("event") if isinstance(self.outcome, PipelineError) else self.outcome.event
+        return clean(str(named or "the event"))
+
+    @property
+    def text(self) -> str:
+        """How it ended, in a sentence."""
+        if isinstance(self.outcome, PipelineError):
+            return f"{clean(self.outcome.message)}\ne says why."
+        what = "is unchanged" if self.outcome.outcome == "unchanged" else "is published"
+        counts = f"{count(self.outcome.races, 'race')}, {count(self.outcome.laps, 'lap')}"
+        return f"{clean(self.outcome.event_name)} {what}: {counts}."
 
 
 async def said_who(app: ConsoleApp, service: ConsoleService) -> bool:

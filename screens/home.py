@@ -15,12 +15,11 @@ from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
-from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from pipeline.errors import Kind, PipelineError
+from pipeline.errors import PipelineError
 from screens import errands
 from screens.background import off_loop
 from screens.failure import FailureScreen
@@ -39,7 +38,7 @@ from screens.widgets.panes import PaneTabs, Tab
 from screens.widgets.runs import RunPane
 from screens.widgets.table import RowTable
 from screens.widgets.tones import content
-from screens.words import SEVERITIES, clean, count
+from screens.words import SEVERITIES, count
 
 if TYPE_CHECKING:
     from pipeline.ingest import IngestReport
@@ -50,19 +49,6 @@ PANES = ("events", "runs", "locks", "log")
 LOWER_PANES = PANES[1:]
 SMALL = (100, 30)  # below this width or height one lower pane is shown at a time
 LARGE_WIDTH = 160  # from here on the runs and locks stand beside the events
-
-
-class IngestEnded(Message):
-    """A run that was started here is over."""
-
-    def __init__(self, outcome: IngestReport | PipelineError) -> None:
-        super().__init__()
-        self.outcome = outcome
-
-    @property
-    def event(self) -> str:
-        named = self.outcome.details.get("event") if isinstance(self.outcome, PipelineError) else self.outcome.event
-        return clean(str(named or "the event"))
 
 
 class HomeScreen(Screen[None]):
@@ -97,6 +83,7 @@ class HomeScreen(Screen[None]):
         self._clock = clock
         self._picture = Picture()
         self._began = clock()
+        self._drawn: tuple[EventLine, ...] = ()  # the events that the table's rows were made of
         self._welcomed = not welcome
         self._leaving = False
         self._can = (False, False)  # is there a selected event, and a failure to explain?
@@ -146,8 +133,17 @@ class HomeScreen(Screen[None]):
         running = {run.event_id: run for run in snapshot.live} if snapshot is not None else {}
         locked = {lock.event_id: lock for lock in locks}
         now = snapshot.taken_at if snapshot is not None else 0
-        rows = [event_row(line, now, running, locked) for line in events]
-        self.query_one("#events", RowTable).show_rows(rows, empty=no_events_text(self._picture))
+        table = self.query_one("#events", RowTable)
+        # Between two looks at the database only runs move: the other rows are the ones already there.
+        kept = table.rows if events is self._drawn else (None,) * len(events)
+        self._drawn = events
+        table.show_rows(
+            [
+                row if row is not None and line.state != "running" else event_row(line, now, running, locked)
+                for line, row in zip(events, kept, strict=True)
+            ],
+            empty=no_events_text(self._picture),
+        )
         self.query_one("#locks", RowTable).show_rows(map(lock_row, locks))
         self._draw_selected()
 
@@ -288,26 +284,16 @@ class HomeScreen(Screen[None]):
     def _ended(self, outcome: IngestReport | PipelineError) -> None:
         """Called in the run's own thread when it is over, maybe after the console was closed."""
         with suppress(RuntimeError):
-            self.post_message(IngestEnded(outcome))
+            self.post_message(errands.IngestEnded(outcome))
 
-    @on(IngestEnded)
-    def _say_how_it_ended(self, message: IngestEnded) -> None:
+    @on(errands.IngestEnded)
+    def _say_how_it_ended(self, message: errands.IngestEnded) -> None:
         self._starting.discard(message.event)
         self._source.nudge()
-        outcome = message.outcome
-        if not isinstance(outcome, PipelineError):
-            what = "is unchanged" if outcome.outcome == "unchanged" else "is published"
-            self.notify(
-                f"{clean(outcome.event_name)} {what}: {count(outcome.races, 'race')}, {count(outcome.laps, 'lap')}.",
-                markup=False,
-            )
-        elif outcome.kind is not Kind.INTERRUPTED:
-            self.notify(
-                f"{clean(outcome.message)}\ne says why.",
-                title=f"{message.event} failed",
-                severity="error",
-                markup=False,
-            )
+        if message.interrupted:
+            return
+        title = f"{message.event} failed" if message.failed else ""
+        self.notify(message.text, title=title, severity="error" if message.failed else "information", markup=False)
 
     # ------------------------------------------------------------------ errands
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
-from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
@@ -223,6 +222,3 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _style(self, tone: Tone) -> Style:
         return self.get_component_rich_style(f"log--{tone}")
-
-    def on_click(self, event: events.Click) -> None:
-        self.focus()
