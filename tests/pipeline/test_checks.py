@@ -18,6 +18,7 @@ from pipeline.errors import Kind, PipelineError, StoreError
 from pipeline.observe import Report
 from pipeline.replay import Pages
 from pipeline.service import Service, ServiceSettings
+from pipeline.store import consistency
 from tests.support.site_client import SiteClient
 from tests.support.vandal import damage
 
@@ -185,7 +186,7 @@ def test_a_database_that_is_away_is_no_finding(service: Service, monkeypatch: py
     def gone(*_: object) -> list[object]:
         raise StoreError(Kind.DB_UNREACHABLE, "the server went away")
 
-    monkeypatch.setattr(checks.consistency, "kept_runs", gone)
+    monkeypatch.setattr(consistency, "kept_runs", gone)
     with pytest.raises(StoreError):
         service.checks()
 

@@ -392,7 +392,7 @@ def test_documents_that_depend_on_the_process_are_named(house: House, monkeypatc
 def test_a_process_that_cannot_replay_is_a_finding(
     house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(check_program.sys, "executable", str(tmp_path / "no-python"))
+    monkeypatch.setattr("pipeline.check_program.sys.executable", str(tmp_path / "no-python"))
     (finding,) = house.check(shipped_fixtures()).findings
     assert finding.check == "determinism"
     assert "could not be carried out" in finding.message

@@ -207,7 +207,7 @@ def test_before_requests_the_database_is_asked_once_a_second_at_most(
 
 def test_another_process_is_heard_within_a_second(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(control.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("pipeline.control.time.monotonic", lambda: now[0])
     control.admit(store, Way.INGEST, Moment.REQUEST)
     control_rows.change(store, "disabled", "stop", "another process")
     now[0] += control.REQUEST_MAX_AGE_S
