@@ -11,11 +11,12 @@ import msgspec
 
 from mre_console.app import ConsoleApp
 from pipeline.errors import Kind, PipelineError, StateError
-from pipeline.holders import Holder, Verdict
+from pipeline.holders import Holder
 from pipeline.ingest import IngestReport
 from pipeline.leases import LockView
 from pipeline.observe import Bus
 from pipeline.snapshot import EventLine, LapLine, LiveRun, LogLine, RaceLine, ResultLine, Snapshot, Totals
+from pipeline.verdicts import Verdict
 from screens.picture import Looker, Picture
 from screens.ports import Clock, ConsoleService
 
