@@ -206,3 +206,17 @@ def test_it_is_quick_enough_to_follow_every_action(service: Service, name: str) 
     began = time.perf_counter()
     service.checks(name)
     assert time.perf_counter() - began < 5
+
+
+def test_a_retried_event_that_does_not_pass_counts_as_failed(service: Service, name: str) -> None:
+    break_it(service, name)
+    (step,) = service.retry(service.plan_retry([name]))
+    assert step.report is None
+    assert step.error is not None
+    assert (step.error.kind, step.error.rule.exit_code) == (Kind.CHECKS_FAILED, 9)
+    assert "depth" in step.error.message
+    assert service.event(name).held_at is not None
+    mend_it(service, name)
+    (step,) = service.retry(service.plan_retry([name]))
+    assert step.error is None
+    assert service.event(name).held_at is None
