@@ -21,7 +21,7 @@ from msgspec import Struct
 from pipeline import attempts, check_program
 from pipeline.check_documents import DOCUMENT_CHECKS, PAGE_CHECKS, KeptRun, archive, determinism
 from pipeline.check_rows import ROW_CHECKS, Scope
-from pipeline.errors import Kind, PipelineError
+from pipeline.errors import Kind, PipelineError, StateError
 from pipeline.findings import Finding
 from pipeline.liverc.build import parser_build
 from pipeline.observe import Bus, progress_report
@@ -100,6 +100,23 @@ def after_action(
     Call it when the action is committed. Raises StoreError where the database cannot be asked.
     """
     return check(Bench(store, archive, fixtures), event_id, asked_by=asked_by or "recovery")
+
+
+def require(bench: Bench, event_id: int, *, asked_by: str) -> CheckReport:
+    """Check an event, record the answer, and hold the event if it is not as it must be.
+
+    Raises StateError CHECKS_FAILED naming what was found, StoreError.
+    """
+    report = check(bench, event_id, asked_by=asked_by)
+    if not report.passed:
+        first, more = report.findings[0], f" (and {report.errors - 1} more)" if report.errors > 1 else ""
+        raise StateError(
+            Kind.CHECKS_FAILED,
+            f"{report.event} does not pass its checks and is held: {first.check}: {first.message}{more}",
+            check_run=report.id,
+            findings=[f"{finding.check}: {finding.message}" for finding in report.findings],
+        )
+    return report
 
 
 def check(

@@ -129,7 +129,7 @@ def cancel(store: Store, event_id: int, *, who: str) -> LockView:
     """
     lock = require_lock(store, event_id)
     with patiently(store, lock, "asked to stop"), store.write():
-        if not rows.request_cancel(store, event_id):
+        if not rows.request_cancel(store, event_id, lock.token):
             raise _not_locked()
         note(store, lock, "cancel_requested", f"{who} asked run {lock.run_id} of {lock.event} to stop", who=who)
     return lock

@@ -11,7 +11,8 @@ from msgspec import Struct
 from pipeline import leases
 from pipeline.errors import Envelope
 from pipeline.snapshot import EventLine, LapLine, LiveRun, LogLine, RaceLine, ResultLine, Snapshot, Totals
-from pipeline.store import overview
+from pipeline.store import control, overview
+from pipeline.store.control import ControlRow
 from pipeline.store.database import Store
 
 WARNINGS_SHOWN = 100
@@ -27,6 +28,7 @@ class Status(Struct, frozen=True):
     failed: tuple[EventLine, ...]  # newest first
     locks: tuple[leases.LockView, ...]
     warnings: tuple[LogLine, ...]  # not acknowledged yet
+    control: ControlRow  # the global switch
 
 
 def take_snapshot(store: Store, *, text: str, limit: int, after_log_id: int, log_limit: int) -> Snapshot:
@@ -42,6 +44,7 @@ def take_snapshot(store: Store, *, text: str, limit: int, after_log_id: int, log
             locks=leases.list_locks(store),
             warnings=_log_lines(overview.open_warnings(store, limit=WARNINGS_SHOWN)),
             log=_log_lines(overview.log_after(store, after_log_id, limit=log_limit)),
+            control=control.read(store),
         )
 
 
@@ -56,6 +59,7 @@ def take_status(store: Store) -> Status:
             failed=tuple(line for line in map(_event_line, rows) if line.state == "failed"),
             locks=leases.list_locks(store),
             warnings=_log_lines(overview.open_warnings(store, limit=WARNINGS_SHOWN)),
+            control=control.read(store),
         )
 
 

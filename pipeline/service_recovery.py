@@ -184,10 +184,21 @@ class RecoveryActions:
 
     @way_in(Way.INGEST)
     def retry(self: _House, plan: RetryPlan, options: Options | None = None) -> Iterator[RetryStep]:
-        """Ingest the events of a plan, one first, then ten, then the rest; stops when too many fail."""
-        from pipeline import retrying
+        """Ingest the events of a plan, one first, then ten, then the rest; stops when too many fail.
 
-        return retrying.retry(plan, lambda event: self.ingest(event, options))
+        Each event that succeeds is checked; one that does not pass is held, and counts as failed (CHECKS_FAILED).
+        """
+        from pipeline import checks, retrying
+
+        bench = checks.Bench(self.store, self.archive, self.settings.fixtures)
+
+        def attempt(event: str) -> IngestReport:
+            report = self.ingest(event, options)
+            if report.run_id is not None:
+                checks.require(bench, self.event(event).id, asked_by=f"the retry in run {report.run_id}")
+            return report
+
+        return retrying.retry(plan, attempt)
 
     # ------------------------------------------------------------------ purge
 

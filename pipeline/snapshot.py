@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from pipeline.errors import Envelope
 from pipeline.leases import LockView
+from pipeline.store.control import ControlRow
 
 
 class EventLine(Struct, frozen=True):
@@ -80,6 +81,7 @@ class Snapshot(Struct, frozen=True):
     locks: tuple[LockView, ...]
     warnings: tuple[LogLine, ...]  # not acknowledged yet, newest first
     log: tuple[LogLine, ...]  # after the line the reader has seen, oldest first
+    control: ControlRow = ControlRow()  # the global switch
 
 
 # ---------------------------------------------------------------- what is served, for looking into an event

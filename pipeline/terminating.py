@@ -17,7 +17,7 @@ import psutil
 from msgspec import Struct
 
 from pipeline import leases
-from pipeline.errors import Kind, StateError
+from pipeline.errors import Kind, StateError, StoreError
 from pipeline.holders import Holder, Process, find_process
 from pipeline.store import sessions
 from pipeline.store.database import Store, session_name
@@ -69,6 +69,7 @@ def terminate(
     lock = leases.examine(store, event_id, reason=reason, token=token, confirm=confirm)
     means = means or Means()
     with_it: tuple[str, ...] = ()
+    _announce(store, lock, reason=reason, who=who)
     if lock.verdict is Verdict.DEAD:
         done = ["nothing: the holder is dead"]
     elif lock.holder is not None and is_here(lock.holder, look(lock.holder)):
@@ -78,6 +79,17 @@ def terminate(
         done = _end_sessions(store, lock)
     cleared = _clear(store, lock, done, reason=reason, who=who)
     return Termination(lock, tuple(done), cleared, with_it)
+
+
+def _announce(store: Store, lock: leases.LockView, *, reason: str, who: str) -> None:
+    """Say it before it is done, where that is possible: a holder inside its transaction may keep everybody out."""
+    message = f"{who} is about to terminate the holder of {lock.event} (run {lock.run_id}): {reason}"
+    try:
+        with store.patience(leases.TICK_PATIENCE_S), store.write():
+            leases.note(store, lock, "termination_requested", message, reason=reason, who=who)
+    except StoreError as error:
+        if error.kind is not Kind.DB_BUSY:
+            raise
 
 
 def _clear(store: Store, lock: leases.LockView, done: list[str], *, reason: str, who: str) -> bool:

@@ -20,6 +20,11 @@ def command(
     if as_json:
         print_json(status)
         return
+    if status.control.mode != "enabled":
+        print_text(
+            f"ingestion is {status.control.mode.upper()} since {shown_time(status.control.changed_at)} by "
+            f"{status.control.changed_by}: {one_line(status.control.reason or '')}"
+        )
     totals = status.totals
     states = ", ".join(f"{count} {state}" for state, count in totals.events_by_state.items())
     print_text(f"events: {totals.events} ({states or 'none yet'}); {totals.served} served")

@@ -132,10 +132,10 @@ def clear(store: Store, event_id: int, expected_token: int) -> bool:
     return bool(store.change(Lease.update(emptied).where(*_seen(event_id, expected_token))))
 
 
-def request_cancel(store: Store, event_id: int) -> bool:
-    """Ask the holder, wherever it runs, to stop. False: nobody holds the lease."""
-    asked = Lease.update(cancel_requested_at=store.now_ms()).where(Lease.event == event_id, Lease.run_id.is_null(False))
-    return bool(store.change(asked))
+def request_cancel(store: Store, event_id: int, token: int) -> bool:
+    """Ask the holder of the lease that was seen, wherever it runs, to stop. False: that lease is not held any more."""
+    asked = Lease.update(cancel_requested_at=store.now_ms())
+    return bool(store.change(asked.where(*_seen(event_id, token))))
 
 
 def list_leases(store: Store) -> tuple[LeaseRow, ...]:

@@ -24,9 +24,12 @@ REPOSITORY = Path(__file__).parents[2]
 CLI = "from mre_console.cli.main import main; main()"
 LIMIT_S = 60.0  # no process of these tests may live longer: a hang is a failure
 LOADED = (
+    "mre_console.cli.confirming",
     "mre_console.cli.ingest",
     "mre_console.settings",
     "pipeline.ingest",
+    "pipeline.purging",
+    "pipeline.recovering",
     "pipeline.service",
     "pipeline.liverc.shared_state",
     "pipeline.store.migrations",

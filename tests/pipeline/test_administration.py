@@ -205,7 +205,7 @@ def test_nobody_can_write_between_the_copy_and_the_change(with_data: str, monkey
         thread.start()
         thread.join(30)
 
-    monkeypatch.setattr("pipeline.administration.backup.copy_database", copy_and_try_to_write)
+    monkeypatch.setattr(backup, "copy_database", copy_and_try_to_write)
     downgrade_database(with_data)
     assert heard == ["DB_BUSY"]
 

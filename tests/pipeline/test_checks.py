@@ -18,6 +18,7 @@ from pipeline.errors import Kind, PipelineError, StoreError
 from pipeline.observe import Report
 from pipeline.replay import Pages
 from pipeline.service import Service, ServiceSettings
+from pipeline.store import consistency
 from tests.support.site_client import SiteClient
 from tests.support.vandal import damage
 
@@ -185,7 +186,7 @@ def test_a_database_that_is_away_is_no_finding(service: Service, monkeypatch: py
     def gone(*_: object) -> list[object]:
         raise StoreError(Kind.DB_UNREACHABLE, "the server went away")
 
-    monkeypatch.setattr("pipeline.checks.consistency.kept_runs", gone)
+    monkeypatch.setattr(consistency, "kept_runs", gone)
     with pytest.raises(StoreError):
         service.checks()
 
@@ -205,3 +206,17 @@ def test_it_is_quick_enough_to_follow_every_action(service: Service, name: str) 
     began = time.perf_counter()
     service.checks(name)
     assert time.perf_counter() - began < 5
+
+
+def test_a_retried_event_that_does_not_pass_counts_as_failed(service: Service, name: str) -> None:
+    break_it(service, name)
+    (step,) = service.retry(service.plan_retry([name]))
+    assert step.report is None
+    assert step.error is not None
+    assert (step.error.kind, step.error.rule.exit_code) == (Kind.CHECKS_FAILED, 9)
+    assert "depth" in step.error.message
+    assert service.event(name).held_at is not None
+    mend_it(service, name)
+    (step,) = service.retry(service.plan_retry([name]))
+    assert step.error is None
+    assert service.event(name).held_at is None

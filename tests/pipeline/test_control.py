@@ -267,6 +267,7 @@ def test_what_is_served_can_be_read_while_it_is_disabled(service: Service, name:
     service.disable(reason="stop", protect=True)
     assert served(service, name) == before
     assert service.status().totals.served == 1
+    assert service.status().control.mode == service.snapshot().control.mode == "protected"
 
 
 # ---------------------------------------------------------------- enabling

@@ -73,7 +73,7 @@ def test_between_heartbeats_it_only_reads(store: Store, fence: Fence, keeper: Ke
 def test_it_sees_that_it_is_asked_to_stop_and_keeps_the_lease_until_then(
     store: Store, fence: Fence, keeper: Keeper, signal: StopSignal
 ) -> None:
-    rows.request_cancel(store, fence.event_id)
+    rows.request_cancel(store, fence.event_id, fence.token)
     assert keeper.tend()
     assert signal.error().kind is Kind.INTERRUPTED
     assert keeper.tend()

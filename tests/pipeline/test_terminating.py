@@ -106,6 +106,8 @@ def test_a_polite_holder_ends_at_sigterm(database_url: str, data: Path, service:
         assert ended.done == (f"SIGTERM to process {holding.pid}", "it ended")
         assert holding.process.wait() == -signal.SIGTERM
     assert not service.locks()
+    names = [line.name for line in service.log(event=NAME) if line.entry_kind in ("audit", "warning")]
+    assert names == ["termination_requested", "holder_terminated"]
     next_run(service)
 
 

@@ -119,10 +119,10 @@ def test_a_released_lease_is_free_and_keeps_its_token(store: Store) -> None:
 
 def test_asking_a_holder_to_stop(store: Store) -> None:
     fence = begin(store)
-    assert leases.request_cancel(store, fence.event_id)
+    assert leases.request_cancel(store, fence.event_id, fence.token)
     assert leases.list_leases(store)[0].cancel_requested_at is not None
     fail(store, fence)
-    assert not leases.request_cancel(store, fence.event_id)
+    assert not leases.request_cancel(store, fence.event_id, fence.token)
     begin(store)
     assert leases.list_leases(store)[0].cancel_requested_at is None
 

@@ -1,0 +1,231 @@
+"""Every way in asks the switch or is exempt by name: a table of all that the service can do, and each line tried.
+
+A method that is added to the service must be added here, as a way in or as something that only reads.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mre_console.simulator.generate import World
+from mre_console.simulator.site import SimulatedSite
+from pipeline.errors import Kind, PipelineError, StateError
+from pipeline.recovery import plan_reset
+from pipeline.service import Service, ServiceSettings
+from pipeline.store.migration_files.tables_0001 import TABLE_NAMES
+from pipeline.ways import Way, way_in
+from tests.support.site_client import SiteClient
+
+Call = Callable[[Service, str], object]
+
+WAYS_IN: dict[str, tuple[Way, Call]] = {
+    "ingest": (Way.INGEST, lambda service, name: service.ingest(name)),
+    "start_ingest": (Way.INGEST, lambda service, name: service.start_ingest(name)),
+    "ingest_track": (Way.INGEST, lambda service, name: service.ingest_track(_slug(name), since="2000-01-01")),
+    "retry": (Way.INGEST, lambda service, name: service.retry(service.plan_retry([name]))),
+    "sync_tracks": (Way.CATALOGUE, lambda service, name: service.sync_tracks()),
+    "refresh_track": (Way.CATALOGUE, lambda service, name: service.refresh_track(_slug(name))),
+    "follow": (Way.EDIT, lambda service, name: service.follow(_slug(name))),
+    "add_event": (Way.EDIT, lambda service, name: service.add_event("elsewhere/77")),
+    # exempt: this is what the switch is turned off for
+    "disable": (Way.RECOVERY, lambda service, name: service.disable(reason="again", protect=True)),
+    "enable": (Way.RECOVERY, lambda service, name: service.enable()),
+    "tick": (Way.RECOVERY, lambda service, name: service.tick()),
+    "cancel": (Way.RECOVERY, lambda service, name: service.cancel(name)),
+    "clear_lock": (Way.RECOVERY, lambda service, name: service.clear_lock(name, reason="it hangs")),
+    "terminate_holder": (Way.RECOVERY, lambda service, name: service.terminate_holder(name, reason="it hangs")),
+    "act": (Way.RECOVERY, lambda service, name: service.act(service.plan_reset(name))),
+    "roll_back": (Way.RECOVERY, lambda service, name: list(service.roll_back(_rollback(service, name)))),
+    "reset_event_ingestion": (Way.RECOVERY, lambda service, name: service.reset_event_ingestion(name)),
+    "undo": (Way.RECOVERY, lambda service, name: service.undo(_reset(service, name))),
+    "purge": (Way.RECOVERY, lambda service, name: service.purge(service.plan_purge(older_than_days=0))),
+    "rebuild": (Way.RECOVERY, lambda service, name: list(service.rebuild(name))),
+}
+LOOKS: dict[str, Call] = {
+    "resolve": lambda service, name: service.resolve(name),
+    "event": lambda service, name: service.event(name),
+    "events": lambda service, name: service.events(),
+    "export": lambda service, name: service.export(name),
+    "tracks": lambda service, name: service.tracks(),
+    "runs": lambda service, name: service.runs(name),
+    "run": lambda service, name: service.run(service.event(name).current_run_id or 0),
+    "log": lambda service, name: service.log(event=name),
+    "snapshot": lambda service, name: service.snapshot(),
+    "races": lambda service, name: service.races(service.event(name).id),
+    "results": lambda service, name: service.results(1),
+    "laps": lambda service, name: service.laps(1),
+    "run_log": lambda service, name: service.run_log(1),
+    "status": lambda service, name: service.status(),
+    "control": lambda service, name: service.control(),
+    "check_runs": lambda service, name: service.check_runs(),
+    "checks": lambda service, name: service.checks(),  # a read-only one records nothing
+    "locks": lambda service, name: service.locks(),
+    "lock": lambda service, name: service.lock(name),
+    "wait_until_free": lambda service, name: service.wait_until_free(_no_lock(), 0),
+    "plan_cleanup": lambda service, name: service.plan_cleanup(name, full=True),
+    "plan_reset": lambda service, name: service.plan_reset(name),
+    "plan_restore": lambda service, name: service.plan_restore(name, service.event(name).current_run_id or 0),
+    "plan_restore_build": lambda service, name: service.plan_restore_build(_build(service, name)),
+    "plan_undo": lambda service, name: service.plan_undo(1),
+    "plan_retry": lambda service, name: service.plan_retry([name]),
+    "plan_purge": lambda service, name: service.plan_purge(),
+    "actions": lambda service, name: service.actions(),
+    "action": lambda service, name: service.action(1),
+}
+OF_THE_PROCESS = {"stop", "close", "running_here"}  # they change nothing but this process
+
+
+def _slug(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _no_lock() -> Any:
+    return SimpleNamespace(event_id=1, run_id=1, token=0)
+
+
+def _build(service: Service, name: str) -> str:
+    return service.run(service.event(name).current_run_id or 0).parser_build or ""
+
+
+def _rollback(service: Service, name: str) -> Any:
+    return service.plan_restore_build(_build(service, name))
+
+
+def _reset(service: Service, name: str) -> int:
+    """An action to take back; made in the room below where the service itself is read-only."""
+    if service.read_only:
+        return 1
+    done = service.act(plan_reset(service.store, service.event(name).id))
+    return done.action.id
+
+
+@pytest.fixture
+def site() -> SimulatedSite:
+    return SimulatedSite(World(5, tracks=1, events=1, mix=("small",), catalogue_rows=5), frozen_frame=True)
+
+
+@pytest.fixture
+def client(site: SimulatedSite) -> SiteClient:
+    return SiteClient(site)
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> ServiceSettings:
+    return ServiceSettings(db_url=database_url, data=tmp_path / "data")
+
+
+@pytest.fixture
+def service(client: SiteClient, settings: ServiceSettings) -> Iterator[Service]:
+    with Service(settings, client=client) as service:
+        yield service
+
+
+@pytest.fixture
+def name(service: Service, client: SiteClient, site: SimulatedSite) -> str:
+    """An event that is served."""
+    name = "/".join(site.events()[0])
+    service.ingest(name)
+    client.requests.clear()
+    return name
+
+
+def everything(service: Service) -> dict[str, list[tuple[Any, ...]]]:
+    tables = (*TABLE_NAMES, "control", "check_run", "action")
+    with service.store.read():
+        return {table: sorted(service.store.sql(f"SELECT * FROM {table}"), key=repr) for table in tables}
+
+
+def outcome(call: Call, service: Service, name: str) -> Kind | None:
+    """How a call is refused, or None where it went through."""
+    try:
+        call(service, name)
+    except PipelineError as error:
+        return error.kind
+    return None
+
+
+def test_the_table_holds_every_method_of_the_service() -> None:
+    methods = {name for name, member in inspect.getmembers(Service, inspect.isfunction) if not name.startswith("_")}
+    assert methods == WAYS_IN.keys() | LOOKS.keys() | OF_THE_PROCESS
+
+
+def test_every_way_in_is_marked_as_what_it_is_and_nothing_else_is() -> None:
+    marked = {
+        name: member.__dict__["way"]
+        for name, member in inspect.getmembers(Service, inspect.isfunction)
+        if "way" in member.__dict__
+    }
+    assert marked == {name: way for name, (way, _) in WAYS_IN.items()}
+
+
+@pytest.mark.parametrize("mode", ["disabled", "protected"])
+@pytest.mark.parametrize("method", WAYS_IN)
+def test_the_switch_refuses_what_it_must_and_recovery_never(
+    method: str, mode: str, service: Service, client: SiteClient, name: str
+) -> None:
+    way, call = WAYS_IN[method]
+    service.disable(reason="stop", protect=mode == "protected")
+    before = everything(service)
+    refused = way in (Way.INGEST, Way.CATALOGUE) or (way is Way.EDIT and mode == "protected")
+    assert (outcome(call, service, name) is Kind.DISABLED) == refused
+    assert client.requests == []
+    if refused:
+        assert everything(service) == before
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("method", WAYS_IN)
+def test_read_only_refuses_every_way_in(
+    method: str, service: Service, client: SiteClient, settings: ServiceSettings, name: str
+) -> None:
+    before = everything(service)
+    with Service(settings, client=client, read_only=True) as looking:
+        assert outcome(WAYS_IN[method][1], looking, name) is Kind.READ_ONLY
+    assert client.requests == []
+    assert everything(service) == before
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("method", LOOKS)
+def test_read_only_lets_everybody_look_and_nothing_is_written(
+    method: str, service: Service, client: SiteClient, settings: ServiceSettings, name: str
+) -> None:
+    before = everything(service)
+    with Service(settings, client=client, read_only=True) as looking:
+        assert outcome(LOOKS[method], looking, name) is not Kind.READ_ONLY
+    assert client.requests == []
+    assert everything(service) == before
+
+
+def test_read_only_makes_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "none.db"
+    with Service(ServiceSettings(db_url=str(path), data=tmp_path), read_only=True) as looking:
+        with pytest.raises(PipelineError) as caught:
+            looking.events()
+        assert caught.value.kind is Kind.DB_UNREACHABLE
+    assert not path.exists()
+
+
+def test_a_mark_speaks_before_the_method_does(service: Service) -> None:
+    """Also of a method that would only begin at the first step of its answer."""
+    done: list[str] = []
+
+    class House:
+        read_only = False
+        store = service.store
+
+        @way_in(Way.INGEST)
+        def steps(self) -> Iterator[str]:
+            done.append("begun")
+            yield "one"
+
+    service.disable(reason="stop")
+    with pytest.raises(StateError):
+        House().steps()
+    assert done == []
