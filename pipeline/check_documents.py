@@ -20,7 +20,7 @@ from pipeline.replay import Pages, archived_pages, read_pages
 from pipeline.store import export
 from pipeline.store.archive import PageArchive
 from pipeline.store.database import Store
-from pipeline.violations import some
+from pipeline.violations import Violation, some
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,13 @@ class KeptRun:
     @cached_property
     def document(self) -> records.Event:
         return export.load_event(self.store, self.event_id, self.run_id)
+
+    @cached_property
+    def broken_rules(self) -> list[Violation]:
+        """The rules of publishing that a race of the document breaks for certain."""
+        races = self.document.races
+        broken = [one for race in races for one in check_results(race.source_race_id, race.results)]
+        return [one for one in broken if one.severity == "error"]
 
     @cached_property
     def bodies(self) -> list[tuple[str, bytes]]:
@@ -95,12 +102,9 @@ def _race_rules(check: str) -> DocumentCheck:
     """The rules of publishing that say a race cannot be right, of those that belong to one check."""
 
     def judge(run: KeptRun) -> Iterator[Finding]:
-        for race in run.document.races:
-            for broken in check_results(race.source_race_id, race.results):
-                if broken.severity == "error" and _CHECK_OF_RULE.get(broken.rule, "values") == check:
-                    yield run.finding(
-                        check, broken.message, race_id=broken.race_id, driver=broken.driver, rule=broken.rule
-                    )
+        for broken in run.broken_rules:
+            if _CHECK_OF_RULE.get(broken.rule, "values") == check:
+                yield run.finding(check, broken.message, race_id=broken.race_id, driver=broken.driver, rule=broken.rule)
 
     return judge
 

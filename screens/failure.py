@@ -9,6 +9,7 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -19,6 +20,7 @@ from screens.reading import error_screen
 from screens.telling import failure_lines, plain
 from screens.widgets.keys import KeyLine
 from screens.widgets.tones import lines as drawn
+from screens.words import clean
 
 if TYPE_CHECKING:
     from pipeline.snapshot import EventLine, LogLine
@@ -52,7 +54,7 @@ class FailureScreen(Screen[bool]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="failure", can_focus=False) as box:
-            box.border_title = f"Events › {self._event.event} › failure"
+            box.border_title = Content(f"Events › {clean(self._event.event)} › failure")
             yield Static()
         yield KeyLine()
 

@@ -15,6 +15,7 @@ from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
+from textual.content import Content
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import Input, Static
@@ -38,7 +39,7 @@ from screens.widgets.panes import PaneTabs, Tab
 from screens.widgets.runs import RunPane
 from screens.widgets.table import RowTable
 from screens.widgets.tones import content
-from screens.words import SEVERITIES, count
+from screens.words import SEVERITIES, Phrase, count
 
 if TYPE_CHECKING:
     from pipeline.ingest import IngestReport
@@ -86,6 +87,9 @@ class HomeScreen(Screen[None]):
         self._drawn: tuple[EventLine, ...] = ()  # the events that the table's rows were made of
         self._welcomed = not welcome
         self._leaving = False
+        self._about: list[Phrase] = []  # what is said of the selected event
+        self._titles: dict[str, str] = {}  # pane → what its title says
+        self._trouble = ""  # what is said of an old picture
         self._can = (False, False)  # is there a selected event, and a failure to explain?
         self._starting: set[str] = set()  # events whose ingestion was just asked for
 
@@ -149,7 +153,10 @@ class HomeScreen(Screen[None]):
 
     def _draw_selected(self) -> None:
         event = self.selected
-        self.query_one("#selected", Static).update(content(about_event(self._picture, event)))
+        about = about_event(self._picture, event)
+        if about != self._about:  # an update costs a new layout of the screen, so only where there is something new
+            self._about = about
+            self.query_one("#selected", Static).update(content(about))
         can = (event is not None, event is not None and event.state == "failed")
         if can != self._can:
             self._can = can
@@ -164,16 +171,19 @@ class HomeScreen(Screen[None]):
             self._picture, service.shown_database, service.shown_site, age_s=age, closing=self._leaving
         )
         text = trouble_text(self._picture, age_s=age, waited_s=now - self._began)
-        banner = self.query_one("#trouble", Static)
-        banner.display = bool(text)
-        if text:
+        if text != self._trouble:
+            self._trouble = text
+            banner = self.query_one("#trouble", Static)
+            banner.display = bool(text)
             banner.update(text)
 
     def _title_panes(self) -> None:
         log = self.query_one(LogView)
         named = titles(self._picture, LogState(log.book.level, log.following, log.unseen))
         for pane, title in named.items():
-            self.query_one(f"#{pane}").border_title = title
+            if title != self._titles.get(pane):
+                self._titles[pane] = title
+                self.query_one(f"#{pane}").border_title = Content(title)  # a filter may look like markup
         short = f"Log {log.book.level}" + ("" if log.following else f" +{count(log.unseen, 'line')}")
         texts = {**named, "log": short}
         self.query_one(PaneTabs).tabs = tuple(Tab(pane, texts[pane]) for pane in LOWER_PANES)
