@@ -331,6 +331,7 @@ def judge(collected: Collected, progress: Progress) -> Judged:
     """Pages → canonical document → violations. Raises NormaliseError where the document must not be published."""
     progress.enter(Stage.NORMALISE)
     event = document.build_event(collected.event_page, collected.races, collected.entry_list)
+    progress.enter("validate")
     violations = validate.check(event, collected.event_page, collected.races, collected.entry_list)
     for violation in violations:
         progress.log(
