@@ -46,12 +46,12 @@ def determinism(root: Path) -> Iterator[Finding]:
 
 
 def _ask_processes(root: Path) -> list[dict[str, str | None]]:
-    place = str(Path(fixtures.__file__).parents[1])  # a program that runs from a checkout is not installed
+    places = [str(Path(fixtures.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]  # a checkout is not installed
     command = [sys.executable, "-m", "pipeline.fixtures", str(root)]
     asked = [
         subprocess.Popen(  # noqa: S603  our own interpreter and module
             command,
-            env={**os.environ, "PYTHONPATH": place, **surroundings},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places)), **surroundings},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -71,6 +71,12 @@ def test_a_database_can_be_made_with_the_migrations_that_came_along(installed: I
     assert installed.run(installed.mre, "db", "info", "--json")
 
 
+def test_the_checks_replay_the_page_sets_that_came_along(installed: Installation) -> None:
+    report = json.loads(installed.run(installed.mre, "checks", "--json"))
+    assert (report["passed"], report["skipped"]) == (True, {})
+    assert {"regression", "determinism"} <= report["checks"].keys()
+
+
 def test_the_fixtures_came_along_whole(installed: Installation) -> None:
     code = "from mre_console.settings import shipped_fixtures; print(shipped_fixtures())"
     shipped = Path(installed.run(installed.python, "-c", code).strip())
