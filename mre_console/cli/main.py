@@ -270,8 +270,8 @@ def _interrupt(signum: int, _frame: object) -> None:
 
 
 def main() -> None:
-    """The program's entry point: SIGTERM and a closed terminal end it like Ctrl-C does."""
-    for name in ("SIGTERM", "SIGHUP"):
+    """The program's entry point: SIGTERM and a closed terminal end it like Ctrl-C does, in the background too."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and not spared(number):
             signal.signal(number, _interrupt)

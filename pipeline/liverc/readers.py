@@ -182,7 +182,8 @@ def split_label(text: str) -> tuple[int | None, str, str]:
     if first > 0 and rest.endswith(")"):
         at = first
         while at > 0:
-            if rest[at + 2 :].startswith(rest[:at]):  # classes may hold parentheses themselves
+            # Classes may hold parentheses themselves, and one may begin as another does.
+            if rest[at + 2 :].startswith(rest[:at]) and not rest[2 * at + 2 : 2 * at + 3].isalnum():
                 return number, rest[:at], rest[at + 2 : -1].strip()
             at = rest.find(" (", at + 1)
     bare = _BARE.fullmatch(rest)

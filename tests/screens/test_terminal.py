@@ -33,8 +33,9 @@ class Terminal:
     def __init__(self, *command: str, folder: Path) -> None:
         self._tmux = ("tmux", "-L", f"mre-{os.getpid()}-{next(SOCKETS)}", "-f", os.devnull)
         plain = ("env", *NOT_HERE, f"MRE_CONFIG={folder / 'config.toml'}")
-        self._do("new-session", "-d", "-x", "120", "-y", "36", "-c", str(ROOT), *plain, *command)
-        self._do("set-option", "remain-on-exit", "on")
+        # The shell tells how the program ended, and keeps the screen for the test to read.
+        telling = ("sh", "-c", '"$@"; echo "ended with $?"; read -r _', "sh")
+        self._do("new-session", "-d", "-x", "120", "-y", "36", "-c", str(ROOT), *plain, *telling, *command)
 
     def _do(self, *arguments: str) -> str:
         ran = subprocess.run([*self._tmux, *arguments], check=True, capture_output=True, text=True)
@@ -128,7 +129,7 @@ def test_an_event_from_its_url_to_its_laps(demo: Demo, open_console: OpenConsole
     terminal.wait_for("▸Runs 0", "● complete")
 
     terminal.press("q")
-    terminal.wait_for("Pane is dead (status 0")
+    terminal.wait_for("ended with 0")
 
 
 def test_quitting_amid_a_run_ends_it_as_interrupted_within_a_second(demo: Demo, open_console: OpenConsole) -> None:
@@ -141,7 +142,7 @@ def test_quitting_amid_a_run_ends_it_as_interrupted_within_a_second(demo: Demo, 
     terminal.wait_for("▸fetch", " of ")
     started = time.monotonic()
     terminal.press("q")
-    terminal.wait_for("Pane is dead (status 0")
+    terminal.wait_for("ended with 0")
     assert time.monotonic() - started < 3  # of which the console takes one at most; the rest is this test's looking
     with Service(demo.settings) as service:
         status = service.status()
