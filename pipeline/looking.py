@@ -30,6 +30,11 @@ class Status(Struct, frozen=True):
     warnings: tuple[LogLine, ...]  # not acknowledged yet
     control: ControlRow  # the global switch
 
+    @property
+    def expired(self) -> tuple[leases.LockView, ...]:
+        """As `Snapshot.expired`."""
+        return tuple(lock for lock in self.locks if lock.expired)
+
 
 def take_snapshot(store: Store, *, text: str, limit: int, after_log_id: int, log_limit: int) -> Snapshot:
     """One consistent picture of everything. Raises StoreError."""

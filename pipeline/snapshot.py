@@ -83,6 +83,12 @@ class Snapshot(Struct, frozen=True):
     log: tuple[LogLine, ...]  # after the line the reader has seen, oldest first
     control: ControlRow = ControlRow()  # the global switch
 
+    @property
+    def expired(self) -> tuple[LockView, ...]:
+        """Leases whose holder is late, for a banner: nobody takes them, so somebody has to look at them. The journal
+        has one warning (`lease_expired`) of each, as soon as anybody's `Service.tick` saw it."""
+        return tuple(lock for lock in self.locks if lock.expired)
+
 
 # ---------------------------------------------------------------- what is served, for looking into an event
 
