@@ -103,7 +103,7 @@ class ConsoleApp(App[str | None]):
         Binding("question_mark", "help", "Help", id="app.help", tooltip="The keys that work here", key_display="?"),
         Binding("q", "quit", "Quit", id="app.quit", tooltip=QUIT),
         Hidden("ctrl+q", "quit", "Quit", id="app.quit_always", tooltip=QUIT, priority=True),
-        Hidden("d", "toggle_theme", "Light/dark", id="app.theme", tooltip="The light theme, or back to the dark one"),
+        Hidden("T", "toggle_theme", "Light/dark", id="app.theme", tooltip="The light theme, or back to the dark one"),
         Hidden("ctrl+c", "help_quit", "Copy", id="app.copy", tooltip="Copy the selected text"),
     ]
 

@@ -63,7 +63,7 @@ class HomeScreen(Screen[None]):
         Binding("t", "follow_track", "Track", id="home.track", tooltip="Follow a track and list its events"),
         Hidden("u", "refresh_track", "Update", id="home.refresh", tooltip="List the selected event's track again"),
         Hidden("w", "warnings", "Warnings", id="home.warnings", tooltip="The warnings that wait for a person"),
-        Hidden("l", "level", "Level", id="home.level", tooltip="The log's level: debug, info, warning, error"),
+        Hidden("L", "level", "Level", id="home.level", tooltip="The log's level: debug, info, warning, error"),
         Hidden("f", "follow_log", "Follow", id="home.follow", tooltip="Follow the log's end, or stop to"),
         Hidden("tab", "pane(1)", "Next pane", id="home.next_pane", tooltip="To the next pane"),
         Hidden("shift+tab", "pane(-1)", "Previous pane", id="home.previous_pane", tooltip="To the previous pane"),

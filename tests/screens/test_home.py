@@ -415,7 +415,7 @@ def test_the_level_lets_only_worse_lines_through() -> None:
         seen = {}
         for _ in range(4):
             seen[log(pilot).book.level] = {line.severity for line in log(pilot).book.shown}
-            await press_all(pilot, "l")
+            await press_all(pilot, "L")
         assert seen == {
             "info": {"info", "warning", "error"},
             "warning": {"warning", "error"},
@@ -431,7 +431,7 @@ def test_changing_the_level_while_looking_back_stays_at_the_line() -> None:
         await press_all(pilot, ("4", "g", "j", "j", "j", "j", "j"))
         view = log(pilot)
         on_top = view.book.shown[view.scroll_offset.y].id
-        await press_all(pilot, "l")
+        await press_all(pilot, "L")
         assert view.book.shown[view.scroll_offset.y].id >= on_top
         assert all(line.id < on_top for line in view.book.shown[: view.scroll_offset.y])
         assert not view.following

@@ -48,7 +48,7 @@ SCENES = {
     "home_empty": Scene(FakeService, ("escape",)),
     "home_failing": Scene(lambda: busy_service(broken=BUSY)),
     "home_stale": Scene(busy_service, breaks=True),
-    "home_filtered_log_paused": Scene(busy_service, ("slash", *"club", "enter", "4", "l", "k", "k")),
+    "home_filtered_log_paused": Scene(busy_service, ("slash", *"club", "enter", "4", "L", "k", "k")),
     "welcome": Scene(lambda: FakeService(contact=None)),
     "races": Scene(busy_service, ("j", "enter")),
     "races_empty": Scene(one_served, ("enter",)),
@@ -85,7 +85,7 @@ def test_picture(snap_compare: Compare, scene: str, size: tuple[int, int]) -> No
 
 
 def test_the_light_theme(snap_compare: Compare) -> None:
-    assert snap_compare(console(busy_service()), terminal_size=SIZES[0], run_before=after("d"))
+    assert snap_compare(console(busy_service()), terminal_size=SIZES[0], run_before=after("T"))
 
 
 def test_without_colours(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
