@@ -62,6 +62,17 @@ class Plan(Struct, frozen=True, kw_only=True):
         return bool(self.changes or self.removes or self.puts_back)
 
 
+def said(plan: Plan) -> str:
+    """The action in words: `full cleanup`, `restore of run 41`, `undo of action 7`."""
+    if plan.kind == "cleanup_full":
+        return "full cleanup"
+    if plan.kind == "undo":
+        return f"undo of action {plan.undoes}"
+    if plan.kind == "restore":
+        return f"restore of run {plan.target_run_id}" if plan.target_run_id is not None else "restore of nothing"
+    return plan.kind
+
+
 def steps(state: str, *, serves: bool) -> tuple[str, ...]:
     """The states that an action walks an event through, from `state` to where it ends: complete where it serves a run,
     idle where it serves none. A running state whose lease nobody holds is walked out of first."""

@@ -15,7 +15,7 @@ from pipeline.errors import Kind, StateError
 from pipeline.holders import encode_holder, this_holder
 from pipeline.observe import Bus, Report
 from pipeline.planning import Draft, Wish
-from pipeline.plans import Plan, RefusedPlan, Rollback
+from pipeline.plans import Plan, RefusedPlan, Rollback, said
 from pipeline.runs import held
 from pipeline.store import actions as action_rows
 from pipeline.store import journal, partial_rows
@@ -261,17 +261,6 @@ def _entry(row: ActionRow, plan: Plan) -> journal.JournalEntry:
         run_id=row.run_id,
         fields=msgspec.json.encode(facts).decode(),
     )
-
-
-def said(plan: Plan) -> str:
-    """The action in words: `full cleanup`, `restore of run 41`, `undo of action 7`."""
-    if plan.kind == "cleanup_full":
-        return "full cleanup"
-    if plan.kind == "undo":
-        return f"undo of action {plan.undoes}"
-    if plan.kind == "restore":
-        return f"restore of run {plan.target_run_id}" if plan.target_run_id is not None else "restore of nothing"
-    return plan.kind
 
 
 def _known_build(store: Store, parser_build: str) -> str:

@@ -130,7 +130,7 @@ def _counted(table: str, count: int) -> str:
 
 
 def _title(plan: Plan) -> str:
-    from pipeline.recovery import said
+    from pipeline.plans import said
 
     return said(plan)
 
