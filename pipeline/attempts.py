@@ -35,9 +35,16 @@ def retry_delay_ms(error: Envelope, failed_attempts: int) -> int | None:
 
 
 def record(store: Store, event_id: int, error: Envelope | None) -> None:
-    """An ingestion said how it ended: None for a success, which forgets all that went wrong before."""
+    """An ingestion said how it ended: None for a success, which forgets all that went wrong before.
+
+    One that the global switch stopped says nothing of the event: it counts as no attempt, and the next one is due as
+    soon as the switch lets it pass.
+    """
     if error is None:
         rows.set_counts(store, event_id, Attempts(0, 0), retry_in_ms=None)
+        return
+    if error.details.get("kind") == Kind.DISABLED:
+        rows.set_counts(store, event_id, rows.count(store, event_id), retry_in_ms=0)
         return
     failed_attempts = rows.count(store, event_id).failed_attempts + 1
     counts = Attempts(failed_attempts, 0)

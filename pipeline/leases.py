@@ -61,8 +61,10 @@ class LockView(Struct, frozen=True):
 
     @property
     def name_to_type(self) -> str:
-        """What a person types to show that they know which event they are about to disturb."""
-        return self.event_name or self.event
+        """What a person types to show that they know which event they are about to disturb: its name as a keyboard can
+        write it, or slug/id where no name is known."""
+        name = "".join(character if character.isprintable() else " " for character in self.event_name or "")
+        return " ".join(name.split()) or self.event
 
 
 class Tick(Struct, frozen=True):
@@ -173,7 +175,7 @@ def examine(store: Store, event_id: int, *, reason: str, token: int | None, conf
             seen=token,
             remedy=f"Look again with `mre locks show {lock.event}`.",
         )
-    if lock.verdict is Verdict.ALIVE and " ".join((confirm or "").split()) != " ".join(lock.name_to_type.split()):
+    if lock.verdict is Verdict.ALIVE and " ".join((confirm or "").split()) != lock.name_to_type:
         raise StateError(
             Kind.USAGE,
             f"the holder is alive ({lock.evidence}): type the event's name, {lock.name_to_type!r}, to take its lock",

@@ -32,6 +32,7 @@ from pipeline.ways import Way
 
 FLUSH_EVERY_S = 0.5  # how old progress and log lines may get before they are written
 DEFAULT_POLICY = LockPolicy()
+STOPPED = (Kind.INTERRUPTED, Kind.DISABLED)  # somebody ended the run; nothing failed
 LOG_LINES_PER_RUN = 2_000  # a run with more to say than this drops its debug lines
 
 
@@ -275,7 +276,7 @@ class Run:
         written (a vanished database), the lease stays for now, and its lock file is let go of, which tells everybody
         that the run is over. The error tells what is missing.
         """
-        outcome = "interrupted" if error.kind is Kind.INTERRUPTED else "failed"
+        outcome = "interrupted" if error.kind in STOPPED else "failed"
         given_back = True
         error.with_details(run_id=self.run_id, event=self.name)
         self.log(

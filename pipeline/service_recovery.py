@@ -5,9 +5,10 @@ Apart from its neighbours only because one file would be too long.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from pipeline.errors import Kind, StateError
 from pipeline.ways import Way, operator, way_in
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 class _Settings(Protocol):
     @property
     def fixtures(self) -> Path | None: ...
+    @property
+    def release_dead(self) -> bool: ...
 
 
 class _House(Protocol):
@@ -49,7 +52,11 @@ class _House(Protocol):
 
 
 class RecoveryActions:
-    """Getting an event back to a known-good state. Every action is planned first; a plan changes nothing."""
+    """Getting an event back to a known-good state. Every action is planned first; a plan changes no data.
+
+    Planning does what the next tick would do anyway: a lease whose holder is proven dead is released, unless the
+    settings say no or the program only looks.
+    """
 
     # ------------------------------------------------------------------ plans
 
@@ -57,31 +64,32 @@ class RecoveryActions:
         """Remove partial rows and orphans of an event; with `full`, give up all that it serves too."""
         from pipeline import recovery
 
-        return recovery.plan_cleanup(self.store, self.event(event).id, full=full)
+        event_id = self.event(event).id
+        return _planned(self, event_id, lambda: recovery.plan_cleanup(self.store, event_id, full=full))
 
     def plan_reset(self: _House, event: str) -> Plan:
         """A full cleanup that also clears retry counters and holds."""
-        from pipeline import recovery
-
-        return recovery.plan_reset(self.store, self.event(event).id)
+        return _plan_reset(self, event)
 
     def plan_restore(self: _House, event: str, run_id: int) -> Plan:
         """Serve an older sealed run of the event. Raises StateError USAGE where it cannot be served."""
         from pipeline import recovery
 
-        return recovery.plan_restore(self.store, self.event(event).id, run_id)
+        event_id = self.event(event).id
+        return _planned(self, event_id, lambda: recovery.plan_restore(self.store, event_id, run_id))
 
     def plan_restore_build(self: _House, parser_build: str) -> Rollback:
         """Return every event that serves a run of a bad build to its run before. Raises StateError USAGE."""
         from pipeline import recovery
 
-        return recovery.plan_restore_build(self.store, parser_build)
+        rollback = recovery.plan_restore_build(self.store, parser_build)
+        if any(refused.kind == Kind.LOCK_HELD for refused in rollback.refused) and _release_dead(self):
+            rollback = recovery.plan_restore_build(self.store, parser_build)
+        return rollback
 
     def plan_undo(self: _House, action_id: int) -> Plan:
         """Take an action back. Raises StateError UNDO_REFUSED, naming the newer run where the event changed since."""
-        from pipeline import recovery
-
-        return recovery.plan_undo(self.store, action_id)
+        return _plan_undo(self, action_id)
 
     # ------------------------------------------------------------------ actions
 
@@ -123,9 +131,7 @@ class RecoveryActions:
         Raises:
             StateError: as `act`.
         """
-        from pipeline import recovery
-
-        plan = plan or recovery.plan_reset(self.store, self.event(event).id)
+        plan = plan or _plan_reset(self, event)
         if not plan.changes_anything:
             return None
         return _recoverer(self, who, reason, trigger).act(plan)
@@ -147,9 +153,7 @@ class RecoveryActions:
         Raises:
             StateError: UNDO_REFUSED; as `act`.
         """
-        from pipeline import recovery
-
-        plan = plan or recovery.plan_undo(self.store, action_id)
+        plan = plan or _plan_undo(self, action_id)
         return _recoverer(self, who, reason, trigger).act(plan)
 
     def actions(self: _House, event: str | None = None, *, limit: int = 50) -> tuple[Action, ...]:
@@ -219,7 +223,46 @@ class RecoveryActions:
         """Delete for good what a plan says; what came into use since is passed over. Cannot be undone."""
         from pipeline import purging
 
+        _release_dead(self)
         return purging.purge(self.store, plan, who=who or operator(), reason=reason)
+
+
+_Planned = TypeVar("_Planned")
+
+
+def _planned(house: _House, event_id: int, make: Callable[[], _Planned]) -> _Planned:
+    """Plan; where all that stood in the way was a holder proven dead, once more without it."""
+    try:
+        return make()
+    except StateError as error:
+        if error.kind is not Kind.LOCK_HELD or not _release_dead(house, event_id):
+            raise
+        return make()
+
+
+def _release_dead(house: _House, event_id: int | None = None) -> bool:
+    """Do for one event, or for all, what the next tick would do. False: no lease was released."""
+    from pipeline import leases
+
+    if house.read_only or not house.settings.release_dead:
+        return False
+    if event_id is None:
+        return bool(leases.tick(house.store, house.bus).released)
+    return leases.release_dead(house.store, house.bus, event_id)
+
+
+def _plan_reset(house: _House, event: str) -> Plan:
+    from pipeline import recovery
+
+    event_id = house.event(event).id
+    return _planned(house, event_id, lambda: recovery.plan_reset(house.store, event_id))
+
+
+def _plan_undo(house: _House, action_id: int) -> Plan:
+    from pipeline import planning, recovery
+
+    event_id = planning.require_action(house.store, action_id).event_id
+    return _planned(house, event_id, lambda: recovery.plan_undo(house.store, action_id))
 
 
 def _recoverer(house: _House, who: str | None, reason: str, trigger: str) -> Recoverer:

@@ -21,7 +21,7 @@ EVENT = Annotated[str, typer.Argument(metavar="EVENT")]
 JSON = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 REASON = Annotated[str | None, typer.Option(help="Why; kept in the journal with the warning.")]
 TOKEN = Annotated[int | None, typer.Option(help="The lock you saw; refused if it changed since.")]
-CONFIRM = Annotated[str | None, typer.Option(metavar="NAME", help="The event's name: needed if the holder is ALIVE.")]
+CONFIRM = Annotated[str | None, typer.Option(metavar="NAME", help="The name that `show` gives: needed if ALIVE.")]
 YES = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
@@ -144,7 +144,7 @@ def _agree(service: Service, event: str, said: Said, question: str, *, yes: bool
 
 def _described(lock: LockView) -> str:
     facts = {
-        "name": lock.event_name,
+        "name": lock.name_to_type,
         "run": f"{lock.run_id} ({lock.run_kind or 'unknown'}), token {lock.token}",
         "holder": lock.holder.shown() if lock.holder else None,
         "verdict": f"{lock.verdict}: {lock.evidence}",

@@ -68,7 +68,7 @@ class Event(Table):
     last_ingested_at = BigIntegerField(null=True)  # when the served rows were published
     last_checked_at = BigIntegerField(null=True)  # when the source was last found unchanged or published
     added_at = BigIntegerField()
-    failed_attempts = IntegerField(default=0)  # runs that failed, were stopped or died since the last success
+    failed_attempts = IntegerField(default=0)  # runs that failed, were cancelled or died since the last success
     lost_runs = IntegerField(default=0)  # how many of the newest in a row died without saying how they ended
     retry_at = BigIntegerField(null=True)  # when the next automatic attempt is due; None: none is
     held_reason = TextField(null=True)  # why nothing happens to it automatically until a person acts

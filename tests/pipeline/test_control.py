@@ -105,7 +105,7 @@ def test_a_run_asks_again_in_the_transaction_that_begins_it(
     assert service.event(name).state == "idle"
 
 
-def test_before_a_request_the_run_ends_as_failed_with_nothing_changed(
+def test_before_a_request_the_run_ends_with_nothing_changed(
     service: Service, client: SiteClient, site: SimulatedSite, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service.ingest(name)
@@ -123,7 +123,7 @@ def test_before_a_request_the_run_ends_as_failed_with_nothing_changed(
     assert (error.kind, error.rule.exit_code) == (Kind.DISABLED, 8)
     assert len(client.requests) == asked + 3  # the one under way was the last
     run = service.runs(name)[0]
-    assert (run.outcome, run.id) == ("failed", error.details["run_id"])
+    assert (run.outcome, run.id) == ("interrupted", error.details["run_id"])
     assert '"DISABLED"' in (run.error or "")
     assert not service.locks()
     row = service.event(name)
@@ -149,7 +149,7 @@ def test_inside_the_publishing_transaction_the_answer_is_final(
     error = refusal(lambda: service.ingest(name))
     assert error.kind is Kind.DISABLED
     assert len(client.requests) == asked + pages
-    assert service.runs(name)[0].outcome == "failed"
+    assert service.runs(name)[0].outcome == "interrupted"
     assert served(service, name) == before
     assert not service.locks()
 

@@ -10,7 +10,7 @@ from pipeline import attempts, leases, recovery
 from pipeline.errors import TABLE, FetchError, Kind, ParseError, PipelineError, Stage, StateError
 from pipeline.observe import Bus
 from pipeline.runs import Run
-from pipeline.store import events, journal
+from pipeline.store import events, journal, runs
 from pipeline.store.database import Store
 from tests.support.recovering import event_row
 
@@ -86,6 +86,19 @@ def test_a_stopped_run_is_due_again(store: Store, event: events.EventRow) -> Non
     row = fails(store, event, PipelineError(Kind.INTERRUPTED, "the program was asked to stop"))
     assert row.failed_attempts == 1
     assert row.retry_at is not None
+
+
+def test_a_run_that_the_switch_stopped_is_no_attempt(store: Store, event: events.EventRow) -> None:
+    """Neither a failure nor a death is added or forgotten, and the next attempt is due once the switch lets it pass."""
+    fails(store, event, FetchError(Kind.TIMEOUT, "slow"))
+    dies(store, event)
+    row = fails(store, event, StateError(Kind.DISABLED, "Ingestion is disabled; ann said: stop"))
+    assert (row.failed_attempts, row.lost_runs, row.held_at, row.state) == (2, 1, None, "failed")
+    assert row.retry_at is not None
+    assert row.retry_at <= store.clock_ms()
+    assert runs.list_runs(store, event.id)[0].outcome == "interrupted"
+    dies(store, event)
+    assert dies(store, event).held_at is not None  # the third death: the run in between was none
 
 
 def test_three_deaths_in_a_row_hold_an_event(store: Store, event: events.EventRow) -> None:
