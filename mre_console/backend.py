@@ -6,7 +6,7 @@ them; the contact that is typed is kept in the configuration file and used from 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,12 +18,23 @@ from pipeline.store.urls import parse_url
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pipeline.checks import CheckReport
+    from pipeline.control import ControlState
     from pipeline.errors import PipelineError
     from pipeline.ingest import IngestReport
+    from pipeline.leases import LockView, Tick
+    from pipeline.plans import Plan
+    from pipeline.recovering import Recovered
+    from pipeline.recovery import Action
+    from pipeline.resources import Resources
+    from pipeline.retrying import RetryPlan, RetryStep
     from pipeline.service import Service
     from pipeline.snapshot import LapLine, LogLine, RaceLine, ResultLine, Snapshot
+    from pipeline.store.runs import RunRow
+    from pipeline.terminating import Termination
 
 REAL_SITE = "liverc.com"
+TRIGGER = "console"  # who asked, as runs remember it
 
 
 class ConsoleBackend:
@@ -39,6 +50,10 @@ class ConsoleBackend:
     @property
     def bus(self) -> Bus:
         return self._service.bus
+
+    @property
+    def read_only(self) -> bool:
+        return self._service.read_only
 
     @contextmanager
     def _asking(self) -> Iterator[Service]:
@@ -78,7 +93,7 @@ class ConsoleBackend:
         from pipeline.ingest import Options
 
         with self._asking() as service:
-            return service.start_ingest(event, Options(trigger="console"), done=done)
+            return service.start_ingest(event, Options(trigger=TRIGGER), done=done)
 
     def follow(self, slug: str) -> object:
         with self._asking() as service:
@@ -100,6 +115,44 @@ class ConsoleBackend:
         # The client is made at the first fetch, and nothing is fetched before there is a contact.
         self._service.settings = msgspec.structs.replace(self._service.settings, contact=contact)
 
+    # ------------------------------------------------------------------ locks, the switch, the machine
+
+    def tick(self) -> Tick:
+        # As `snapshot`: asked by the same thread.
+        return self._service.tick()
+
+    def cancel(self, event: str) -> LockView:
+        with self._asking() as service:
+            return service.cancel(event)
+
+    def wait_until_free(self, lock: LockView, seconds: float) -> bool:
+        with self._asking() as service:
+            return service.wait_until_free(lock, seconds)
+
+    def clear_lock(self, event: str, *, reason: str, token: int, confirm: str | None = None) -> LockView:
+        with self._asking() as service:
+            return service.clear_lock(event, reason=reason, token=token, confirm=confirm)
+
+    def terminate_holder(self, event: str, *, reason: str, token: int, confirm: str | None = None) -> Termination:
+        with self._asking() as service:
+            return service.terminate_holder(event, reason=reason, token=token, confirm=confirm)
+
+    def control(self) -> ControlState:
+        with self._asking() as service:
+            return service.control()
+
+    def disable(self, *, reason: str, protect: bool = False) -> ControlState:
+        with self._asking() as service:
+            return service.disable(reason=reason, protect=protect)
+
+    def enable(self, *, reason: str = "") -> ControlState:
+        with self._asking() as service:
+            return service.enable(reason=reason)
+
+    def resources(self) -> Resources:
+        with self._asking() as service:
+            return service.resources()
+
     # ------------------------------------------------------------------ ending
 
     def stop(self, message: str) -> None:
@@ -107,3 +160,55 @@ class ConsoleBackend:
 
     def running_here(self) -> int:
         return self._service.running_here()
+
+    # ------------------------------------------------------------------ recovery
+
+    def plan_cleanup(self, event: str, *, full: bool = False) -> Plan:
+        with self._asking() as service:
+            return service.plan_cleanup(event, full=full)
+
+    def plan_reset(self, event: str) -> Plan:
+        with self._asking() as service:
+            return service.plan_reset(event)
+
+    def plan_restore(self, event: str, run_id: int) -> Plan:
+        with self._asking() as service:
+            return service.plan_restore(event, run_id)
+
+    def plan_undo(self, action_id: int) -> Plan:
+        with self._asking() as service:
+            return service.plan_undo(action_id)
+
+    def act(self, plan: Plan, *, reason: str = "") -> Recovered:
+        with self._asking() as service:
+            if plan.undoes is not None:
+                return service.undo(plan.undoes, plan=plan, reason=reason, trigger=TRIGGER)
+            if plan.kind == "reset":
+                done = service.reset_event_ingestion(plan.event, plan=plan, reason=reason, trigger=TRIGGER)
+                if done is not None:
+                    return done
+            return service.act(plan, reason=reason, trigger=TRIGGER)
+
+    def actions(self, event: str | None = None, *, limit: int = 50) -> tuple[Action, ...]:
+        with self._asking() as service:
+            return service.actions(event, limit=limit)
+
+    def runs(self, event: str | None = None, *, limit: int = 50) -> tuple[RunRow, ...]:
+        with self._asking() as service:
+            return service.runs(event, limit=limit)
+
+    def checks(self, event: str | None = None) -> CheckReport:
+        with self._asking() as service:
+            return service.checks(event)
+
+    def plan_retry(self, events: Sequence[str] = ()) -> RetryPlan:
+        with self._asking() as service:
+            return service.plan_retry(events)
+
+    def retry(self, plan: RetryPlan, tell: Callable[[RetryStep], bool]) -> None:
+        from pipeline.ingest import Options
+
+        with self._asking() as service:
+            for step in service.retry(plan, Options(trigger=TRIGGER)):
+                if not tell(step):
+                    return

@@ -21,14 +21,8 @@ from pipeline.store import control as rows
 from pipeline.store.check_runs import CheckRunRow
 from pipeline.store.control import ControlRow
 from pipeline.store.database import Store
-from pipeline.ways import Way
+from pipeline.ways import DISABLED, ENABLED, PROTECTED, REFUSED, Way
 
-ENABLED, DISABLED, PROTECTED = "enabled", "disabled", "protected"
-REFUSED: dict[str, frozenset[Way]] = {
-    ENABLED: frozenset(),
-    DISABLED: frozenset({Way.INGEST, Way.CATALOGUE}),
-    PROTECTED: frozenset({Way.INGEST, Way.CATALOGUE, Way.EDIT}),
-}
 REQUEST_MAX_AGE_S = 1.0  # how old the answer before a request may be: one read a second, not one a page
 
 

@@ -1,4 +1,4 @@
-"""The front door's part for the global switch and the checks; `Service` inherits it.
+"""The front door's part for the global switch, the checks, and what the machine has left; `Service` inherits it.
 
 Apart from its neighbours only because one file would be too long.
 """
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.checks import CheckReport
     from pipeline.control import ControlState
     from pipeline.observe import Bus
+    from pipeline.resources import Resources
     from pipeline.stopping import StopGroup
     from pipeline.store.archive import PageArchive
     from pipeline.store.check_runs import CheckRunRow
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 
 class _Settings(Protocol):
+    @property
+    def data(self) -> Path: ...
     @property
     def fixtures(self) -> Path | None: ...
 
@@ -43,7 +46,7 @@ class _House(Protocol):
 
 
 class ControlActions:
-    """Disabling and enabling ingestion, and the checks that enabling needs."""
+    """Disabling and enabling ingestion, the checks that enabling needs, the machine's resources."""
 
     def control(self: _House) -> ControlState:
         """How the global switch stands, and what enabling would need."""
@@ -97,3 +100,9 @@ class ControlActions:
         from pipeline.store import check_runs
 
         return check_runs.list_runs(self.store, None if event is None else self.event(event).id, limit=limit)
+
+    def resources(self: _House) -> Resources:
+        """What database, disk, memory and open files come to on this machine, and the run that has taken longest."""
+        from pipeline import resources
+
+        return resources.take(self.store, self.settings.data)

@@ -27,6 +27,15 @@ class Way(StrEnum):
     RECOVERY = "recovery"  # locks, cleanup, reset, undo, checks, the switch itself
 
 
+ENABLED, DISABLED, PROTECTED = "enabled", "disabled", "protected"  # how the switch stands
+REFUSED: dict[str, frozenset[Way]] = {
+    ENABLED: frozenset(),
+    DISABLED: frozenset({Way.INGEST, Way.CATALOGUE}),
+    PROTECTED: frozenset({Way.INGEST, Way.CATALOGUE, Way.EDIT}),
+}
+"""How the switch stands → what is refused then."""
+
+
 def operator() -> str:
     """The person at this process, for the audit."""
     try:

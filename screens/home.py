@@ -6,32 +6,24 @@ database or waits: questions go through `off_loop`, answers and pictures come ba
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events, on, work
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.reactive import reactive
-from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from pipeline.errors import PipelineError
-from screens import errands
-from screens.background import off_loop
-from screens.failure import FailureScreen
+from screens.acting import ActingScreen, Hidden
 from screens.picture import Picture
 from screens.poller import PictureSource
 from screens.ports import Clock, ConsoleService
-from screens.reading import ReadingScreen, error_screen
+from screens.reading import ReadingScreen
 from screens.rows import EVENT_COLUMNS, LOCK_COLUMNS, event_row, lock_row
 from screens.summary import LogState, about_event, header_facts, no_events_text, run_cards, titles, trouble_text
-from screens.telling import lock_lines, warning_lines
-from screens.welcome import WelcomeScreen
+from screens.telling import lock_lines
 from screens.widgets.header import Header
 from screens.widgets.keys import KeyLine
 from screens.widgets.log import LogView
@@ -42,27 +34,19 @@ from screens.widgets.tones import content
 from screens.words import SEVERITIES, Phrase, count
 
 if TYPE_CHECKING:
-    from pipeline.ingest import IngestReport
     from pipeline.snapshot import EventLine, Snapshot
 
-Hidden = partial(Binding, show=False)  # in the help and the palette, not on the last line
 PANES = ("events", "runs", "locks", "log")
 LOWER_PANES = PANES[1:]
 SMALL = (100, 30)  # below this width or height one lower pane is shown at a time
 LARGE_WIDTH = 160  # from here on the runs and locks stand beside the events
 
 
-class HomeScreen(Screen[None]):
-    """Everything at a glance, and the keys to act on it."""
+class HomeScreen(ActingScreen):
+    """Everything at a glance. The keys that act on it are its base's."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "add", "Add", id="home.add", tooltip="Add an event by its URL and ingest it"),
-        Binding("r", "ingest", "Ingest", id="home.ingest", tooltip="Ingest the selected event, or try again"),
-        Binding("e", "explain", "Why", id="home.explain", tooltip="Why the selected event failed"),
         Binding("slash", "filter", "Filter", id="home.filter", tooltip="Show only events that match"),
-        Binding("t", "follow_track", "Track", id="home.track", tooltip="Follow a track and list its events"),
-        Hidden("u", "refresh_track", "Update", id="home.refresh", tooltip="List the selected event's track again"),
-        Hidden("w", "warnings", "Warnings", id="home.warnings", tooltip="The warnings that wait for a person"),
         Hidden("L", "level", "Level", id="home.level", tooltip="The log's level: debug, info, warning, error"),
         Hidden("f", "follow_log", "Follow", id="home.follow", tooltip="Follow the log's end, or stop to"),
         Hidden("tab", "pane(1)", "Next pane", id="home.next_pane", tooltip="To the next pane"),
@@ -78,20 +62,13 @@ class HomeScreen(Screen[None]):
 
     def __init__(self, service: ConsoleService, source: PictureSource, clock: Clock, *, welcome: bool = True) -> None:
         """`welcome`: greet whoever has no events yet."""
-        super().__init__()
-        self._service = service
-        self._source = source
-        self._clock = clock
-        self._picture = Picture()
+        super().__init__(service, source, clock, welcome=welcome)
         self._began = clock()
         self._drawn: tuple[EventLine, ...] = ()  # the events that the table's rows were made of
-        self._welcomed = not welcome
         self._leaving = False
         self._about: list[Phrase] = []  # what is said of the selected event
         self._titles: dict[str, str] = {}  # pane → what its title says
         self._trouble = ""  # what is said of an old picture
-        self._can = (False, False)  # is there a selected event, and a failure to explain?
-        self._starting: set[str] = set()  # events whose ingestion was just asked for
 
     def compose(self) -> ComposeResult:
         yield Header()
@@ -157,10 +134,7 @@ class HomeScreen(Screen[None]):
         if about != self._about:  # an update costs a new layout of the screen, so only where there is something new
             self._about = about
             self.query_one("#selected", Static).update(content(about))
-        can = (event is not None, event is not None and event.state == "failed")
-        if can != self._can:
-            self._can = can
-            self.refresh_bindings()
+        self.regrey()
 
     def _draw_header(self) -> None:
         """Called with every picture and every second: an old picture must say that it is old."""
@@ -235,140 +209,13 @@ class HomeScreen(Screen[None]):
         return next((line for line in snapshot.events if str(line.event_id) == key), None)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that have nothing to act on are shown dimmed, or not at all."""
-        if action in ("ingest", "refresh_track"):
-            return True if self.selected is not None else None
-        if action == "explain":
-            return True if self.selected is not None and self.selected.state == "failed" else None
         if action == "clear_filter":
             return bool(self._picture.text) or self.query_one("#filter").display
-        return True
+        return super().check_action(action, parameters)
 
     @on(RowTable.Moved, "#events")
     def _selection_moved(self) -> None:
         self._draw_selected()
-
-    @on(RowTable.Chosen, "#events")
-    def _open(self) -> None:
-        """Into the races that are served; where there are none, say why."""
-        event = self.selected
-        if event is None:
-            return
-        if event.current_run_id is None and event.state == "failed":
-            self.action_explain()
-        elif event.current_run_id is None:
-            self.notify("Nothing of this event is served yet. r ingests it.", markup=False)
-        else:
-            from screens.browse import RacesScreen
-
-            self.app.push_screen(RacesScreen(self._service, event))
-
-    def action_explain(self) -> None:
-        event, snapshot = self.selected, self._picture.snapshot
-        if event is None or snapshot is None:
-            return
-
-        def then(retry: bool | None) -> None:
-            if retry:
-                self._ingest(event.event)
-
-        self.app.push_screen(FailureScreen(self._service, event, snapshot.taken_at), then)
-
-    def action_ingest(self) -> None:
-        event = self.selected
-        if event is None:
-            return
-        if event.state == "running" or event.event in self._starting:
-            self.notify(f"{event.event} is being ingested already.", markup=False)
-            return
-        self._ingest(event.event)
-
-    def _ingest(self, event: str) -> None:
-        self._starting.add(event)
-        self._run_errand(self._begin(event))
-
-    async def _begin(self, event: str) -> None:
-        if not await errands.ingest(self.app, self._service, event, self._ended):
-            self._starting.discard(event)
-
-    def _ended(self, outcome: IngestReport | PipelineError) -> None:
-        """Called in the run's own thread when it is over, maybe after the console was closed."""
-        with suppress(RuntimeError):
-            self.post_message(errands.IngestEnded(outcome))
-
-    @on(errands.IngestEnded)
-    def _say_how_it_ended(self, message: errands.IngestEnded) -> None:
-        self._starting.discard(message.event)
-        self._source.nudge()
-        if message.interrupted:
-            return
-        title = f"{message.event} failed" if message.failed else ""
-        self.notify(message.text, title=title, severity="error" if message.failed else "information", markup=False)
-
-    # ------------------------------------------------------------------ errands
-
-    @work
-    async def _run_errand(self, errand: Awaitable[object]) -> None:
-        """Run an errand to its end; a failure that its own dialogs did not show gets one here."""
-        try:
-            await errand
-        except PipelineError as error:
-            self.app.push_screen(error_screen(error))
-        self._source.nudge()
-
-    def action_add(self) -> None:
-        self._run_errand(errands.add_event(self.app, self._service, self._ended))
-
-    def action_follow_track(self) -> None:
-        self._run_errand(errands.follow_track(self.app, self._service))
-
-    def action_refresh_track(self) -> None:
-        if self.selected is not None:
-            self._run_errand(self._refresh(self.selected.event.partition("/")[0]))
-
-    async def _refresh(self, slug: str) -> None:
-        if await errands.said_who(self.app, self._service):
-            listed = await off_loop(partial(self._service.refresh_track, slug))
-            self.notify(f"{slug}: {count(len(listed), 'event')} listed.", markup=False)
-
-    def _welcome_newcomer(self) -> None:
-        """Once, where no event is known; the greeting goes by itself when another program brings the first one."""
-        snapshot, on_top = self._picture.snapshot, self.app.screen
-        if snapshot is None:
-            return
-        if not snapshot.totals.events and not self._welcomed and on_top is self:
-            self._welcomed = True
-            self._welcome()
-        elif snapshot.totals.events and isinstance(on_top, WelcomeScreen):
-            on_top.dismiss("look")
-
-    @work
-    async def _welcome(self) -> None:
-        try:
-            needs = await off_loop(self._service.needs_contact)
-        except PipelineError as error:
-            self.app.push_screen(error_screen(error))
-            return
-        screen = WelcomeScreen(self._service.shown_database, self._service.shown_site, needs_contact=needs)
-        choice = await self.app.push_screen_wait(screen)
-        if choice == "demo":
-            self.app.exit("demo")
-        elif choice == "contact":
-            self._run_errand(self._then_welcome(errands.said_who(self.app, self._service)))
-        elif choice == "follow":
-            self._run_errand(self._then_welcome(errands.follow_track(self.app, self._service)))
-        elif choice == "add":
-            self._run_errand(self._then_welcome(errands.add_event(self.app, self._service, self._ended)))
-
-    async def _then_welcome(self, errand: Awaitable[object]) -> None:
-        """Come back to the welcome where the errand did not lead to a track or an event."""
-        if not isinstance(await errand, str):
-            self._welcomed = False
-            self.call_after_refresh(self._welcome_newcomer)
-
-    def action_warnings(self) -> None:
-        warnings = self._picture.snapshot.warnings if self._picture.snapshot is not None else ()
-        self.app.push_screen(ReadingScreen("Warnings", warning_lines(warnings)))
 
     @on(RowTable.Chosen, "#locks")
     def _lock_chosen(self, message: RowTable.Chosen) -> None:

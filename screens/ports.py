@@ -7,14 +7,24 @@ nothing else: none of them belongs on the user interface's own thread.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from pipeline.checks import CheckReport
+    from pipeline.control import ControlState
     from pipeline.errors import PipelineError
     from pipeline.ingest import IngestReport
+    from pipeline.leases import LockView
     from pipeline.observe import Report
+    from pipeline.plans import Plan
+    from pipeline.recovering import Recovered
+    from pipeline.recovery import Action
+    from pipeline.resources import Resources
+    from pipeline.retrying import RetryPlan, RetryStep
     from pipeline.snapshot import LapLine, LogLine, RaceLine, ResultLine, Snapshot
+    from pipeline.store.runs import RunRow
+    from pipeline.terminating import Termination
 
 
 class ReportSource(Protocol):
@@ -37,6 +47,10 @@ class ConsoleService(Protocol):
     @property
     def shown_site(self) -> str:
         """`liverc.com`, or the site that stands in for it."""
+
+    @property
+    def read_only(self) -> bool:
+        """True where every action is refused with READ_ONLY."""
 
     def needs_contact(self) -> bool:
         """True where the real site would be fetched and nobody has said yet who does it."""
@@ -67,11 +81,67 @@ class ConsoleService(Protocol):
 
     def run_log(self, run_id: int, limit: int = 1_000) -> tuple[LogLine, ...]: ...
 
+    def tick(self) -> object:
+        """Release the locks of holders that are proven dead, and report those that expired."""
+
+    def cancel(self, event: str) -> LockView:
+        """Ask the holder of an event's lock to stop. Raises PipelineError USAGE where nobody holds it."""
+
+    def wait_until_free(self, lock: LockView, seconds: float) -> bool:
+        """Wait until that lock is not held any more. False: it still is."""
+
+    def clear_lock(self, event: str, *, reason: str, token: int, confirm: str | None = None) -> LockView:
+        """Take the lock that was seen from its holder; see `pipeline.leases.clear`. Raises PipelineError."""
+
+    def terminate_holder(self, event: str, *, reason: str, token: int, confirm: str | None = None) -> Termination:
+        """End the holder of the lock that was seen by force, then clear the lock. Raises PipelineError."""
+
+    def control(self) -> ControlState:
+        """How the global switch stands, and what enabling needs."""
+
+    def disable(self, *, reason: str, protect: bool = False) -> ControlState:
+        """Stop all ingestion; with `protect`, refuse every write but recovery. Raises PipelineError."""
+
+    def enable(self, *, reason: str = "") -> ControlState:
+        """Allow ingestion again. Raises PipelineError CHECKS_FAILED where the checks have not passed since."""
+
+    def resources(self) -> Resources:
+        """What the pipeline takes of this machine."""
+
     def stop(self, message: str) -> None:
         """Ask every run and fetch of this process to end as interrupted."""
 
     def running_here(self) -> int:
         """How many runs and fetches of this process are under way."""
+
+    # ------------------------------------------------------------------ recovery
+
+    def plan_cleanup(self, event: str, *, full: bool = False) -> Plan: ...
+
+    def plan_reset(self, event: str) -> Plan: ...
+
+    def plan_restore(self, event: str, run_id: int) -> Plan: ...
+
+    def plan_undo(self, action_id: int) -> Plan:
+        """Raises PipelineError UNDO_REFUSED with the reason."""
+
+    def act(self, plan: Plan, *, reason: str = "") -> Recovered:
+        """Carry out a plan of any kind, whole or not at all; then check the event. Raises PipelineError PLAN_STALE."""
+
+    def actions(self, event: str | None = None, *, limit: int = 50) -> tuple[Action, ...]:
+        """Actions on one event or on all, newest first."""
+
+    def runs(self, event: str | None = None, *, limit: int = 50) -> tuple[RunRow, ...]:
+        """Runs of one event or of all, newest first."""
+
+    def checks(self, event: str | None = None) -> CheckReport:
+        """Check one event or everything; says how far it is as `progress` of the stage `checks`."""
+
+    def plan_retry(self, events: Sequence[str] = ()) -> RetryPlan:
+        """How these events, or all failed ones, would be ingested again."""
+
+    def retry(self, plan: RetryPlan, tell: Callable[[RetryStep], bool]) -> None:
+        """Ingest the events of a plan; `tell` hears each outcome in this thread, and says whether to go on."""
 
 
 class Clock(Protocol):

@@ -62,6 +62,7 @@ LOOKS: dict[str, Call] = {
     "laps": lambda service, name: service.laps(1),
     "run_log": lambda service, name: service.run_log(1),
     "status": lambda service, name: service.status(),
+    "resources": lambda service, name: service.resources(),
     "control": lambda service, name: service.control(),
     "check_runs": lambda service, name: service.check_runs(),
     "checks": lambda service, name: service.checks(),  # a read-only one records nothing

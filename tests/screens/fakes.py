@@ -10,12 +10,17 @@ from typing import Any
 import msgspec
 
 from mre_console.app import ConsoleApp
+from pipeline.checks import CheckReport
+from pipeline.control import ControlState
 from pipeline.errors import Kind, PipelineError, StateError
 from pipeline.holders import Holder
 from pipeline.ingest import IngestReport
 from pipeline.leases import LockView
 from pipeline.observe import Bus
+from pipeline.resources import OldestRun, Resources
 from pipeline.snapshot import EventLine, LapLine, LiveRun, LogLine, RaceLine, ResultLine, Snapshot, Totals
+from pipeline.store.control import ControlRow
+from pipeline.terminating import Termination
 from pipeline.verdicts import Verdict
 from screens.picture import Looker, Picture
 from screens.ports import Clock, ConsoleService
@@ -83,6 +88,13 @@ class FakeService:
     refusal: PipelineError | None = None  # what adding, following and ingesting answer
     taken_at: int = NOW
     running: int = 0
+    read_only: bool = False
+    switch: ControlRow = field(default_factory=ControlRow)
+    enable_needs: str | None = None
+    checked: CheckReport | PipelineError | None = None  # what the checks answer
+    frees_itself: bool = True  # whether a holder stops when it is asked to
+    tick_fails: PipelineError | None = None
+    machine: Resources | None = None
     called: list[tuple[Any, ...]] = field(default_factory=list)
     bus: Bus = field(default_factory=Bus)
     done: Callable[[Any], None] | None = None
@@ -110,6 +122,7 @@ class FakeService:
             locks=self.locks,
             warnings=self.warnings,
             log=tuple(line for line in self.log if line.id > after_log_id)[-log_limit:],
+            control=self.switch,
         )
 
     def _act(self, *call: Any) -> None:
@@ -159,6 +172,74 @@ class FakeService:
     def run_log(self, run_id: int, limit: int = 1_000) -> tuple[LogLine, ...]:
         self._act("run_log", run_id)
         return self.log_of_run
+
+    # ---------------------------------------------------------------- locks, the switch, the machine
+
+    def tick(self) -> object:
+        if self.tick_fails is not None:
+            raise self.tick_fails
+        return None
+
+    def _lock(self, event: str) -> LockView:
+        found = next((lock for lock in self.locks if lock.event == event), None)
+        if found is None:
+            raise StateError(Kind.USAGE, "the event is not locked: nobody is working on it")
+        return found
+
+    def cancel(self, event: str) -> LockView:
+        self._act("cancel", event)
+        return self._lock(event)
+
+    def wait_until_free(self, lock: LockView, seconds: float) -> bool:
+        if self.frees_itself:
+            self._free(lock)
+        return self.frees_itself
+
+    def _free(self, lock: LockView) -> None:
+        self.locks = tuple(other for other in self.locks if other.event_id != lock.event_id)
+
+    def clear_lock(self, event: str, *, reason: str, token: int, confirm: str | None = None) -> LockView:
+        self._act("clear_lock", event, reason, token, confirm)
+        lock = self._lock(event)
+        self._free(lock)
+        return lock
+
+    def terminate_holder(self, event: str, *, reason: str, token: int, confirm: str | None = None) -> Termination:
+        self.called.append(("terminate_holder", event, reason, token, confirm))
+        lock = self._lock(event)
+        self._free(lock)
+        return Termination(lock, ("SIGTERM to process 4711", "it ended"), cleared=True, with_it=())
+
+    def control(self) -> ControlState:
+        switch, needs = self.switch, self.enable_needs
+        return ControlState(
+            switch.mode, switch.reason, switch.changed_by, switch.changed_at, None, None, needs is None, needs
+        )
+
+    def disable(self, *, reason: str, protect: bool = False) -> ControlState:
+        self._act("disable", reason, protect)
+        self.switch = ControlRow("protected" if protect else "disabled", reason, "ann", self.taken_at)
+        return self.control()
+
+    def enable(self, *, reason: str = "") -> ControlState:
+        self._act("enable", reason)
+        self.switch = ControlRow("enabled", None, "ann", self.taken_at)
+        return self.control()
+
+    def checks(self, event: str | None = None) -> CheckReport:
+        self._act("checks", event)
+        if isinstance(self.checked, PipelineError):
+            raise self.checked
+        assert self.checked is not None
+        if self.checked.passed:
+            self.enable_needs = None
+        return self.checked
+
+    def resources(self) -> Resources:
+        self._act("resources")
+        return self.machine or MACHINE
+
+    # ---------------------------------------------------------------- ending
 
     def stop(self, message: str) -> None:
         self.called.append(("stop", message))
@@ -335,6 +416,22 @@ WARNINGS = (
         event="thornhill/4863", run_id=55,
     ),
 )  # fmt: skip
+
+GIB = 1024**3
+MACHINE = Resources(
+    engine="sqlite",
+    database_bytes=412 * 1024**2,
+    folder="/home/ann/.local/share/mre",
+    disk_free=38 * GIB,
+    disk_total=119 * GIB,
+    process_memory=86 * 1024**2,
+    memory_available=5 * GIB,
+    memory_total=16 * GIB,
+    open_files=27,
+    open_files_limit=1_024,
+    runs=2,
+    oldest_run=OldestRun(59, "canberraoffroad/486677", 41_000),
+)
 
 RACES = tuple(
     RaceLine(
