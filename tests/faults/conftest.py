@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,11 @@ pytest.register_assert_rewrite("tests.faults.processes", "tests.faults.scenes") 
 
 from tests.faults.processes import Launcher  # noqa: E402
 from tests.faults.scenes import Scene  # noqa: E402
+from tests.faults.tally import PROPERTY, Tally, table  # noqa: E402
 
 FAULTS = os.environ.get("MRE_FAULTS", "") not in ("", "0")  # at length
 SetScene = Callable[[SimulatedSite], Scene]
+Count = Callable[..., AbstractContextManager[Tally]]
 
 
 @pytest.fixture
@@ -52,10 +55,34 @@ def set_scene(database_url: str, tmp_path: Path, launcher: Launcher) -> Iterator
         server.close()
 
 
+@pytest.fixture
+def count(record_property: Callable[[str, object], None]) -> Count:
+    """`with count(deed, engine, places) as tally`: a row of the table below, whatever becomes of the test."""
+
+    @contextmanager
+    def counting(deed: str, engine: str, places: int | None = None) -> Iterator[Tally]:
+        tally = Tally(deed, engine, places)
+        try:
+            yield tally
+        except AssertionError:
+            record_property(PROPERTY, tally.facts(neither=1))
+            raise
+        record_property(PROPERTY, tally.facts())
+
+    return counting
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What was counted, below the results: how many died where, and what was served then."""
-    for report in terminalreporter.getreports("passed"):
-        if report.when == "call":
-            for name, value in report.user_properties:
+    tallies = []
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in report.user_properties if report.when == "call" else ():
                 if name == "counts":
                     terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {value}")
+                elif name == PROPERTY:
+                    tallies.append(value)
+    if tallies:
+        terminalreporter.section("crash evidence")
+        for line in table(tallies):
+            terminalreporter.write_line(line)

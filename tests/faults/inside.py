@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import reduce
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -32,65 +35,132 @@ def run_mre(arguments: list[str], stdout: str, stderr: str, prepare: Callable[[]
     main()
 
 
-# ---------------------------------------------------------------- dying at a chosen statement
+# ---------------------------------------------------------------- dying at a chosen place
 
 
-class KillPoints:
-    """Counts the places where the process could die, and dies at the one that was chosen.
+class Places:
+    """Counts the places that a process comes by; at the one that was chosen it dies, or waits at a `gate`.
 
-    A place is right before any statement goes to the database, in the midst of the rows of a bulk insert, right before
-    and after a file of the page archive is written, and the end of the counting. `chosen` 0 only counts: the names of
-    all places are written to `listing`, as JSON.
+    Args:
+        chosen: the number of the place, from 1; 0 only counts and writes the names of all to `listing`, as JSON.
+        within: `module:function` of what is watched, each call anew; nothing: the whole program, until it exits. The
+            last place of a call is after its return.
+        gate: a FIFO; the process waits there until somebody has opened it for writing, and closed it.
     """
 
-    def __init__(self, chosen: int, listing: Path, *, only_publish: bool) -> None:
-        self._chosen, self._listing, self._only_publish = chosen, listing, only_publish
+    def __init__(self, chosen: int, listing: Path, *within: str, gate: Path | None = None) -> None:
+        self._chosen, self._listing, self._within, self._gate = chosen, listing, within, gate
         self._names: list[str] = []
+        self._calls = 0
         self._lock: Any = None  # made later: a lock cannot be sent to another process
 
     def __call__(self) -> None:
-        from pipeline import runs
-
         self._lock = threading.Lock()
-        if self._only_publish:
-            _replace(runs.Run, "publish", self._around_publish)
-        else:
-            self._watch()
+        for place in self._within:
+            module, _, path = place.partition(":")
+            *owners, name = path.split(".")
+            _replace(reduce(getattr, owners, import_module(module)), name, self._around)
+        if not self._within:
+            self.begin()
             _replace(sys, "exit", self._around_exit)
 
-    def _around_publish(self, original: Any, *arguments: Any, **options: Any) -> Any:
-        self._watch()
-        outcome = original(*arguments, **options)
-        self._end()
+    def begin(self) -> None:
+        """Watch from here on."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """No more."""
+
+    def reach(self, name: str) -> None:
+        """This is a place."""
+        with self._lock:
+            self._names.append(name)
+            if len(self._names) != self._chosen:
+                return
+            if self._gate is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+        assert self._gate is not None
+        self._gate.read_bytes()
+
+    def _around(self, original: Any, *arguments: Any, **options: Any) -> Any:
+        self._calls += 1
+        self.begin()
+        try:
+            outcome = original(*arguments, **options)
+        finally:
+            self.end()
+        self._last_place()
         return outcome
 
     def _around_exit(self, original: Any, code: int) -> None:
-        self._end()
+        self.end()
+        self._last_place()
         original(code)
 
-    def _watch(self) -> None:
+    def _last_place(self) -> None:
+        self.reach("the end")
+        if not self._chosen:
+            self._listing.write_text(json.dumps(self._names), encoding="utf-8")
+
+
+class Statements(Places):
+    """Right before any statement goes to the database, in the midst of the rows of a bulk insert, and right before and
+    after a file of the page archive is written. Where a function is watched, only what its own thread does counts."""
+
+    _watched: int | None = 0  # 0: nothing yet; None: every thread
+
+    def begin(self) -> None:
         import peewee
 
         from pipeline.store import archive
 
-        _replace(peewee.Database, "cursor", lambda cursor, *arguments: WatchedCursor(cursor(*arguments), self.reach))
-        _replace(archive, "_write_file", self._around_file)
+        if self._watched == 0:
+            _replace(
+                peewee.Database, "cursor", lambda cursor, *arguments: WatchedCursor(cursor(*arguments), self.pass_by)
+            )
+            _replace(archive, "_write_file", self._around_file)
+        self._watched = threading.get_ident() if self._within else None
+
+    def end(self) -> None:
+        self._watched = -1
+
+    def pass_by(self, name: str) -> None:
+        if self._watched in (None, threading.get_ident()):
+            self.reach(name)
 
     def _around_file(self, original: Any, path: Path, content: bytes) -> None:
-        self.reach(f"a file of {path.parent.name} not written")
+        self.pass_by(f"a file of {path.parent.name} not written")
         original(path, content)
-        self.reach(f"a file of {path.parent.name} written")
+        self.pass_by(f"a file of {path.parent.name} written")
 
-    def reach(self, name: str) -> None:
-        """This is a place to die at."""
-        with self._lock:
-            self._names.append(name)
-            if len(self._names) == self._chosen:
-                os.kill(os.getpid(), signal.SIGKILL)
 
-    def _end(self) -> None:
-        self.reach("the end")
-        self._listing.write_text(json.dumps(self._names), encoding="utf-8")
+# Pure rooms: whoever dies there has changed nothing since the line before.
+PURE = re.compile(
+    r"/pipeline/(liverc/|store/translate|document|validate|violations|race_checks|lap_statistics|replay|fixtures|check_doc)"
+)
+
+
+class Lines(Places):
+    """Right before each line of the pipeline that a call reaches for the first time; pure rooms are left out."""
+
+    def begin(self) -> None:
+        self._seen: set[str] = set()
+        sys.settrace(self._enter)
+
+    def end(self) -> None:
+        sys.settrace(None)
+
+    def _enter(self, frame: Any, event: str, argument: object) -> Any:
+        path = frame.f_code.co_filename
+        return self._at if "/pipeline/" in path and not PURE.search(path) else None
+
+    def _at(self, frame: Any, event: str, argument: object) -> Any:
+        if event == "line":
+            line = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+            if line not in self._seen:
+                self._seen.add(line)
+                self.reach(line)
+        return self._at
 
 
 class WatchedCursor:
@@ -203,48 +273,3 @@ class SmallFiles:
         import resource
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (self._limit, self._limit))
-
-
-# ---------------------------------------------------------------- dying at a chosen line
-
-
-class DieAtLine:
-    """Dies right before the `chosen`-th line of the pipeline that a function reaches for the first time.
-
-    The last place is after its return. `chosen` 0 only counts: the lines are written to `listing`, as JSON.
-    """
-
-    def __init__(self, module: str, function: str, chosen: int, listing: Path) -> None:
-        self._module, self._function, self._chosen, self._listing = module, function, chosen, listing
-        self._lines: dict[str, None] = {}
-
-    def __call__(self) -> None:
-        from importlib import import_module
-
-        _replace(import_module(self._module), self._function, self._traced)
-
-    def _traced(self, original: Any, *arguments: Any, **options: Any) -> Any:
-        sys.settrace(self._enter)
-        try:
-            outcome = original(*arguments, **options)
-        finally:
-            sys.settrace(None)
-        self._reach("the end")
-        if not self._chosen:
-            self._listing.write_text(json.dumps(list(self._lines)), encoding="utf-8")
-        return outcome
-
-    def _enter(self, frame: Any, event: str, argument: object) -> Any:
-        return self._at if "/pipeline/" in frame.f_code.co_filename else None
-
-    def _at(self, frame: Any, event: str, argument: object) -> Any:
-        if event == "line":
-            self._reach(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
-        return self._at
-
-    def _reach(self, line: str) -> None:
-        if line in self._lines:
-            return
-        self._lines[line] = None
-        if len(self._lines) == self._chosen:
-            os.kill(os.getpid(), signal.SIGKILL)

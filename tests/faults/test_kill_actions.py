@@ -1,4 +1,5 @@
-"""A process that is killed at any Python line of a recovery action leaves the event as it was, or as it was to become.
+"""A process that is killed at any Python line or any statement of a recovery action leaves the event as it was, or as it
+was to become.
 
 Each action is one transaction, so there is no third state: not a row more or less, no lock left, and the next attempt
 does what the killed one was asked for.
@@ -9,8 +10,8 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ import pytest
 
 from pipeline import planning, recovery
 from pipeline.service import Service, ServiceSettings
-from pipeline.store import runs
-from tests.faults.conftest import FAULTS
-from tests.faults.inside import DieAtLine, torn_action
+from pipeline.store import attempts, runs
+from tests.faults.conftest import FAULTS, Count
+from tests.faults.inside import Lines, Places, Statements, torn_action
 from tests.faults.processes import Attempt, Launcher
-from tests.support.generations import EVENT_ID
+from tests.support.databases import ENGINES
+from tests.support.generations import EVENT_ID, SLUG, begin
 from tests.support.recovering import (
     event_row,
     exported,
@@ -31,10 +33,10 @@ from tests.support.recovering import (
     rows_of_all,
 )
 
-SAMPLE = 6  # lines of each action in `make test`
+SAMPLE = 3  # places of each action in `make test`, besides the last
 SEED = 20_261_123
 OTHER = "7001"
-RecordCounts = Callable[[str, object], None]
+ACT = "pipeline.recovery:act"
 
 
 class Stage:
@@ -55,9 +57,9 @@ class Stage:
 
     def seen(self) -> Any:
         """Everything that an action may change, and everything that it may not."""
-        row = event_row(self.store, self.event_id)
         # The checks that follow an action hold an event with partial rows; that is another transaction.
         names = {"state", *planning.PLANNED_COLUMNS} - {"held_at", "held_reason", "retry_at"}
+        row = event_row(self.store, self.event_id)
         columns = {name: getattr(row, name) for name in sorted(names)}
         return columns, exported(self.store, self.event_id), rows_of_all(self.store)
 
@@ -77,6 +79,8 @@ class Scenario:
     """An action that is asked for again and again, each time from the same condition."""
 
     words: list[str]
+    watched = ACT  # where it may die
+    locked = False  # whether somebody holds the event's lease as long as nothing was done
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -126,41 +130,104 @@ class Undo(Scenario):
     take_back = prepare
 
 
-@pytest.mark.parametrize("scenario", [Cleanup, FullCleanup, Reset, Restore, Undo], ids=lambda one: one.__name__)
-def test_killed_at_every_line_of_an_action(
-    stage: Stage, scenario: type[Scenario], tmp_path: Path, record_property: RecordCounts
+class ClearLock(Scenario):
+    """Not an action, but it ends a run and says so in one transaction too."""
+
+    words = ["locks", "clear", f"{SLUG}/{EVENT_ID}", "--reason", "its holder is gone"]
+    watched = "pipeline.leases:clear"
+    locked = True
+
+    def prepare(self) -> None:
+        store, event_id = self.stage.store, self.stage.event_id
+        begin(store)  # the holder is on a machine that nobody knows
+        attempts.set_counts(store, event_id, attempts.Attempts(0, 0), retry_in_ms=None)
+
+    take_back = prepare
+
+
+SCENARIOS = [Cleanup, FullCleanup, Reset, Restore, Undo, ClearLock]
+CASES = [
+    *(("sqlite", scenario, Lines) for scenario in SCENARIOS),
+    *(("postgresql", scenario, Statements) for scenario in (Reset, Undo)),
+]
+if FAULTS:
+    CASES = list(product(ENGINES, SCENARIOS, (Lines, Statements)))
+
+
+@pytest.mark.parametrize(
+    ("engine", "scenario", "places"),
+    [pytest.param(*case, id="-".join([case[0], case[1].__name__, case[2].__name__])) for case in CASES],
+    indirect=["engine"],
+)
+def test_killed_anywhere_in_an_action(
+    stage: Stage, scenario: type[Scenario], places: type[Places], tmp_path: Path, engine: str, count: Count
 ) -> None:
     asked = scenario(stage)
     old = stage.seen()
-    listing = tmp_path / "lines.json"
-    attempt = stage.launch(asked.words, DieAtLine("pipeline.recovery", "act", 0, listing))
+    listing = tmp_path / "places.json"
+    attempt = stage.launch(asked.words, places(0, listing, asked.watched))
     attempt.wait()
     new = stage.seen()
     assert new != old, attempt.said
     asked.take_back()
     assert stage.seen() == old
-    lines = json.loads(listing.read_text(encoding="utf-8"))
-    died = Counter[str]()
-    for number in _chosen(len(lines)):
-        attempt = stage.launch(asked.words, DieAtLine("pipeline.recovery", "act", number, tmp_path / "unused"))
-        assert attempt.wait() == -9, f"{lines[number - 1]}: {attempt.said}"
-        found = stage.seen()
-        assert found in (old, new), f"a third state after dying at {lines[number - 1]}"
-        assert not stage.service.locks()
-        died["new" if found == new else "old"] += 1
-        if found == new:
-            asked.take_back()
-            assert stage.seen() == old
+    names = json.loads(listing.read_text(encoding="utf-8"))
+    with count(f"kill -9 at a {places.__name__[:-1].lower()} of {scenario.__name__}", engine, len(names)) as tally:
+        for number in _chosen(len(names)):
+            attempt = stage.launch(asked.words, places(number, listing, asked.watched))
+            assert attempt.wait() == -9, f"{names[number - 1]}: {attempt.said}"
+            found = stage.seen()
+            assert found in (old, new), f"a third state after dying at {names[number - 1]}"
+            assert bool(stage.service.locks()) == (asked.locked and found == old)
+            tally.saw(int(found == new))
+            if found == new:
+                asked.take_back()
+                assert stage.seen() == old
     # What was asked for is done by the next attempt, as if nothing had happened.
-    stage.launch(asked.words, DieAtLine("pipeline.recovery", "act", 0, listing)).wait()
+    stage.launch(asked.words, places(0, listing, asked.watched)).wait()
     assert stage.seen() == new
-    record_property("counts", f"{died.total()} of {len(lines)} kills in {scenario.__name__}: left {dict(died)}")
 
 
-def test_killed_at_every_line_of_a_purge(stage: Stage, tmp_path: Path, record_property: RecordCounts) -> None:
+def test_killed_anywhere_in_a_rollback(stage: Stage, tmp_path: Path, engine: str, count: Count) -> None:
+    """Several events, an action for each: every single one is as it was or as it was to become."""
+    words = ["restore", "--parser-build", "build"]
+    listing = tmp_path / "places.json"
+    events = [row.id for row in stage.service.events()]
+
+    def seen() -> list[tuple[Any, ...]]:
+        rows = [event_row(stage.store, event_id) for event_id in events]
+        return [(row.state, row.current_run_id, exported(stage.store, row.id)) for row in rows]
+
+    def take_back() -> None:
+        for action in recovery.list_actions(stage.store):
+            if action.undone_by is None and action.undoes is None:
+                recovery.undo(stage.store, action.id, who="tester")
+
+    Cleanup(stage)  # with its undo, after which the event's state is what an undo leaves
+    old = seen()
+    stage.launch(words, Statements(0, listing, ACT)).wait()
+    new = seen()
+    assert all(before != after for before, after in zip(old, new, strict=True))
+    take_back()
+    assert seen() == old
+    names = json.loads(listing.read_text(encoding="utf-8"))
+    with count("kill -9 at a statement of Rollback", engine, len(names)) as tally:
+        for number in _chosen(len(names)):
+            assert stage.launch(words, Statements(number, listing, ACT)).wait() == -9
+            found = seen()
+            done = [event == after for event, after in zip(found, new, strict=True)]
+            assert all(event in both for event, *both in zip(found, old, new, strict=True)), names[number - 1]
+            assert not stage.service.locks()
+            tally.saw(int(all(done)) if len(set(done)) == 1 else "one event old, one new")
+            take_back()
+            assert seen() == old
+
+
+def test_killed_at_every_line_of_a_purge(stage: Stage, tmp_path: Path, engine: str, count: Count) -> None:
     """Whole generations only, and what is served is never touched."""
     words = ["purge", "--older-than", "0"]
-    listing = tmp_path / "lines.json"
+    listing = tmp_path / "places.json"
+    watched = "pipeline.purging:purge"
 
     def one_more() -> None:
         publish_generation(stage.store, 2)
@@ -168,31 +235,30 @@ def test_killed_at_every_line_of_a_purge(stage: Stage, tmp_path: Path, record_pr
 
     one_more()
     one_more()
-    assert stage.launch(words, DieAtLine("pipeline.purging", "purge", 0, listing)).wait() == 0
-    lines = json.loads(listing.read_text(encoding="utf-8"))
-    died = Counter[str]()
-    for number in _chosen(len(lines)):
-        one_more()
-        before = _generations(stage)
-        attempt = stage.launch(words, DieAtLine("pipeline.purging", "purge", number, tmp_path / "unused"))
-        assert attempt.wait() == -9, f"{lines[number - 1]}: {attempt.said}"
-        after = _generations(stage)
-        assert set(after) <= set(before)
-        for run_id, rows in after.items():
-            run = runs.get_run(stage.store, run_id)
-            assert run is not None
-            assert run.purged_at is None
-            assert rows == (run.race_count, run.result_count, run.lap_count)
-        assert exported(stage.store, stage.event_id) is not None
-        died["whole" if len(after) == len(before) else "gone"] += 1
-    record_property("counts", f"{died.total()} of {len(lines)} kills in purge: the generation was {dict(died)}")
+    assert stage.launch(words, Lines(0, listing, watched)).wait() == 0
+    names = json.loads(listing.read_text(encoding="utf-8"))
+    with count("kill -9 at a line of Purge", engine, len(names)) as tally:
+        for number in _chosen(len(names)):
+            one_more()
+            before = _generations(stage)
+            attempt = stage.launch(words, Lines(number, listing, watched))
+            assert attempt.wait() == -9, f"{names[number - 1]}: {attempt.said}"
+            after = _generations(stage)
+            assert set(after) <= set(before)
+            for run_id, rows in after.items():
+                run = runs.get_run(stage.store, run_id)
+                assert run is not None
+                assert run.purged_at is None
+                assert rows == (run.race_count, run.result_count, run.lap_count)
+            assert exported(stage.store, stage.event_id) is not None
+            tally.saw(int(len(after) != len(before)))
 
 
-def _chosen(lines: int) -> list[int]:
-    """All lines, or a few and always the last: right after the action."""
+def _chosen(places: int) -> list[int]:
+    """All places, or a few and always the last: right after the action."""
     if FAULTS:
-        return list(range(1, lines + 1))
-    return [*sorted(random.Random(SEED).sample(range(1, lines), SAMPLE)), lines]
+        return list(range(1, places + 1))
+    return [*sorted(random.Random(SEED).sample(range(1, places), SAMPLE)), places]
 
 
 def _generations(stage: Stage) -> dict[int, tuple[int, ...]]:
@@ -214,7 +280,7 @@ def test_control_an_action_that_commits_half_way_is_seen(stage: Stage, tmp_path:
     """The comparison has teeth: half an action is a third state."""
     asked = Reset(stage)
     old = stage.seen()
-    stage.launch(asked.words, DieAtLine("pipeline.recovery", "act", 0, tmp_path / "unused")).wait()
+    stage.launch(asked.words, Lines(0, tmp_path / "unused", ACT)).wait()
     new = stage.seen()
     asked.take_back()
     assert stage.launch(asked.words, torn_action).wait() == -9

@@ -1,7 +1,8 @@
 """A process that is killed leaves the old run or the new one served, whole, and the next run succeeds.
 
-First at random moments over the whole of a run, then at every statement of the transaction that publishes, then at
-every statement from an empty database on. What is served after each death is compared byte for byte.
+At random moments over the whole of a run; at every statement and every line of the code that publishes; at every line
+of a retry and of a rebuild, checks included, but not of what only reads and computes; at every statement from an empty
+database on. What is served after each death is compared byte for byte.
 """
 
 from __future__ import annotations
@@ -10,24 +11,26 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
 
 import pytest
 
+from mre_console.simulator.faults import Fault
+from pipeline.errors import Kind, PipelineError
 from tests.conftest import NewDatabase
-from tests.faults.conftest import FAULTS, SetScene
-from tests.faults.inside import KillPoints, torn_publish
-from tests.faults.processes import Launcher
+from tests.faults.conftest import FAULTS, Count, SetScene
+from tests.faults.inside import Lines, Statements, torn_publish
+from tests.faults.processes import Attempt, Launcher
 from tests.faults.scenes import Scene, small_site, tiny_site
 
-KILLS = 100 if FAULTS else 10  # per engine
+KILLS = 100 if FAULTS else 6  # per engine, at random moments
+SAMPLE = 5  # places of each kind in `make test`
 SEED = 20_261_123
 FRESH_EVERY = 4  # every so many kills hit the first ingestion of an event
 PHASES = ("starting", "fetching", "publishing", "fetching", "publishing")  # in turn
-MARKS = ("SAVEPOINT", "RELEASE", "SELECT")  # change nothing: dying before the statement after them is the same
-RecordCounts = Callable[[str, object], None]
+PUBLISH = "pipeline.runs:Run.publish"
 
 
 def calibrate(scene: Scene) -> dict[str, float]:
@@ -59,71 +62,135 @@ def kill_within(scene: Scene, phase: str, seconds: float) -> str | None:
     return "starting" if asked == 0 else "fetching" if asked < scene.pages else "publishing"
 
 
-def test_killed_at_random_moments(set_scene: SetScene, record_property: RecordCounts) -> None:
+def test_killed_at_random_moments(set_scene: SetScene, engine: str, count: Count) -> None:
     rng = random.Random(SEED)
     scene = set_scene(small_site(events=1 + KILLS))
     scene.ingest()
     durations = calibrate(scene)
-    died, counts, fresh = Counter[str](), Counter[str](), 0
-    for number in range(3 * KILLS):
-        if died.total() >= KILLS and set(died) == set(PHASES):
-            break
-        if first_time := number % FRESH_EVERY == FRESH_EVERY - 1:
-            fresh += 1
-            scene.turn_to(fresh)
-        old = None if first_time else scene.served()
-        scene.correct()
-        new = scene.truth()
-        phase = PHASES[number % len(PHASES)]
-        where = kill_within(scene, phase, rng.random() * durations[phase])
-        # Reach past the end of the phase about one time in three, however busy the machine is: nothing is left out.
-        durations[phase] *= 1.05 if where == phase else 0.9
-        served = scene.check_whole(old, new)
-        held = scene.recover()
-        if where is not None:
-            died[where] += 1
-            counts[("old", "new")[served]] += 1
-            counts["lease left"] += held
-            counts["first ingestions"] += first_time
-        if first_time:
-            scene.turn_to(0)
-    record_property("counts", f"{died.total()} kills at random moments: {dict(died)}, served {dict(counts)}")
+    died, fresh = Counter[str](), 0
+    with count("kill -9 at a random moment of a run", engine) as tally:
+        for number in range(3 * KILLS):
+            if died.total() >= KILLS and set(died) == set(PHASES):
+                break
+            if first_time := number % FRESH_EVERY == FRESH_EVERY - 1:
+                fresh += 1
+                scene.turn_to(fresh)
+            old = None if first_time else scene.served()
+            scene.correct()
+            new = scene.truth()
+            phase = PHASES[number % len(PHASES)]
+            where = kill_within(scene, phase, rng.random() * durations[phase])
+            # Reach past the end of the phase about one time in three, however busy the machine is: nothing is left out.
+            durations[phase] *= 1.05 if where == phase else 0.9
+            served = scene.check_whole(old, new)
+            scene.recover()
+            if where is not None:
+                died[where] += 1
+                tally.saw(served, where, *(["first ingestion"] if first_time else []))
+            if first_time:
+                scene.turn_to(0)
     assert died.total() >= KILLS
     assert set(died) == set(PHASES), "the moments did not spread over the whole run"
 
 
-def kill_points(scene: Scene, listing: Path, *, only_publish: bool) -> list[str]:
-    """The names of all places where a run may be killed; makes that run."""
-    attempt = scene.launch(prepare=KillPoints(0, listing, only_publish=only_publish))
+def names_of(attempt: Attempt, listing: Path) -> list[str]:
+    """The names of all places that a process came by which only counted them."""
     assert attempt.wait() == 0, attempt.said
     names: list[str] = json.loads(listing.read_text(encoding="utf-8"))
     return names
 
 
+def chosen(names: list[str], *always: int) -> Iterator[tuple[int, str]]:
+    """Places to die at: all, or a few, among them those `always`."""
+    sample = set(always) | set(random.Random(SEED).sample(range(1, len(names) + 1), SAMPLE))
+    return ((number, name) for number, name in enumerate(names, 1) if FAULTS or number in sample)
+
+
 def test_killed_at_every_statement_of_publishing(
-    set_scene: SetScene, tmp_path: Path, record_property: RecordCounts
+    set_scene: SetScene, tmp_path: Path, engine: str, count: Count
 ) -> None:
     scene = set_scene(tiny_site())
     scene.ingest()
     scene.correct()
-    names = kill_points(scene, tmp_path / "points.json", only_publish=True)
+    listing = tmp_path / "places.json"
+    names = names_of(scene.launch(prepare=Statements(0, listing, PUBLISH)), listing)
     committed = names.index("COMMIT") + 1
-    chosen = [place for place in enumerate(names, 1) if FAULTS or not place[1].startswith(MARKS)]
-    counts = Counter[str]()
     assert all(
         any(re.match(rf"rows of .* {table} \(", name) for name in names) for table in ("race", "result", "lap", "entry")
     )
-    for number, name in chosen:
-        old = scene.served()
+    with count("kill -9 at a statement of publish", engine, len(names)) as tally:
+        for number, name in chosen(names, committed, committed + 1):
+            old = scene.served()
+            scene.correct()
+            attempt = scene.launch(prepare=Statements(number, listing, PUBLISH))
+            assert attempt.wait() == -9, f"{name}: {attempt.said}"
+            served = scene.check_whole(old, scene.truth())
+            held = scene.recover()
+            # Until the COMMIT nothing of it is there, from then on everything is; there is no third state.
+            assert (served, held) == ((1, False) if number > committed else (0, True)), f"before {name} ({number})"
+            tally.saw(served)
+
+
+def test_killed_at_every_line_of_publishing(set_scene: SetScene, tmp_path: Path, engine: str, count: Count) -> None:
+    scene = set_scene(tiny_site())
+    scene.ingest()
+    kill_at_lines(scene, ["ingest", scene.name], tmp_path / "places.json", (PUBLISH,), scene.correct, count, engine)
+
+
+def test_killed_at_every_line_of_a_retry(set_scene: SetScene, tmp_path: Path, engine: str, count: Count) -> None:
+    """From before the run until after the checks of what it published."""
+    scene = set_scene(tiny_site())
+    scene.ingest()
+
+    def fail() -> None:
         scene.correct()
-        attempt = scene.launch(prepare=KillPoints(number, tmp_path / "unused", only_publish=True))
-        assert attempt.wait() == -9, f"{name}: {attempt.said}"
-        served = scene.check_whole(old, scene.truth())
-        held = scene.recover()
-        # Until the COMMIT nothing of it is there, from then on everything is; there is no third state.
-        assert (served, held) == ((1, False) if number > committed else (0, True)), f"before {name} ({number})"
-        counts[("old", "new")[served]] += 1
-    record_property("counts", f"{len(chosen)} of {len(names)} kills inside publish: served {dict(counts)}")
+        fault = scene.server.faults.add(Fault("404", "race_result"))
+        with pytest.raises(PipelineError) as failure:
+            scene.service.ingest(scene.name)
+        assert failure.value.kind is Kind.NOT_FOUND
+        scene.server.faults.remove(fault)
+
+    watched = ("pipeline.ingest:ingest_event", "pipeline.checks:require")
+    kill_at_lines(scene, ["retry", scene.name, "--yes"], tmp_path / "places.json", watched, fail, count, engine)
+
+
+def test_killed_at_every_line_of_a_rebuild(set_scene: SetScene, tmp_path: Path, engine: str, count: Count) -> None:
+    scene = set_scene(tiny_site())
+    scene.ingest()
+
+    def lose() -> None:
+        scene.service.reset_event_ingestion(scene.name)
+
+    watched = ("pipeline.rebuild:_rebuild",)
+    kill_at_lines(scene, ["rebuild", scene.name], tmp_path / "places.json", watched, lose, count, engine)
+
+
+def kill_at_lines(
+    scene: Scene,
+    words: list[str],
+    listing: Path,
+    watched: tuple[str, ...],
+    prepare: Callable[[], None],
+    count: Count,
+    engine: str,
+) -> None:
+    """Die before every line of what is watched of a command; `prepare` makes that there is something for it to do."""
+    for _ in range(2):  # the first one pays for what is loaded once
+        prepare()
+        names = names_of(scene.order(*words, prepare=Lines(0, listing, *watched)), listing)
+    what = "publish" if watched == (PUBLISH,) else words[0]
+    with count(f"kill -9 at a line of {what}", engine, len(names)) as tally:
+        for number, name in chosen(names, len(names)):
+            prepare()
+            old = scene.served()
+            attempt = scene.order(*words, prepare=Lines(number, listing, *watched))
+            if attempt.wait() == 0:  # where progress is written depends on the clock
+                tally.saw(scene.check_whole(scene.truth()) + 1, "not reached")
+                continue
+            assert attempt.wait() == -9, f"{name}: {attempt.said}"
+            served = scene.check_whole(old, scene.truth())
+            tally.saw(served, *(["lease left"] if scene.recover() else []))
+    assert tally.besides["not reached"] <= max(1, len(names) // 20)
 
 
 def test_control_a_torn_publish_is_seen(set_scene: SetScene) -> None:
@@ -138,27 +205,25 @@ def test_control_a_torn_publish_is_seen(set_scene: SetScene) -> None:
 
 
 def test_killed_at_every_statement_from_an_empty_database_on(
-    new_database: NewDatabase, set_scene: SetScene, launcher: Launcher, tmp_path: Path, record_property: RecordCounts
+    new_database: NewDatabase, set_scene: SetScene, launcher: Launcher, tmp_path: Path, engine: str, count: Count
 ) -> None:
     """Also while the tables are made: the next run finds either none of them or all."""
     first = set_scene(tiny_site())
+    listing = tmp_path / "places.json"
 
     def on_empty_database() -> Scene:
         return Scene(first.site, first.server, new_database(empty=True), tmp_path / "data", launcher)
 
     for _ in range(2):  # the first one pays for what is loaded once, and may have more progress to write
-        names = kill_points(on_empty_database(), tmp_path / "points.json", only_publish=False)
-    rng = random.Random(SEED)
-    chosen = range(1, len(names) + 1) if FAULTS else sorted(rng.sample(range(1, len(names) + 1), 8))
-    counts = Counter[str]()
-    for number in chosen:
-        scene = on_empty_database()
-        attempt = scene.launch(prepare=KillPoints(number, tmp_path / "unused", only_publish=False))
-        # How often progress is written depends on the clock, so the last places may not come up again.
-        counts["not reached"] += attempt.wait() == 0
-        served = scene.check_whole(None, scene.truth())
-        counts["lease left"] += scene.recover()
-        counts[("nothing", "new")[served]] += 1
-        scene.close()
-    assert counts["not reached"] <= max(1, len(chosen) // 20)
-    record_property("counts", f"{len(chosen)} of {len(names)} kills from an empty database on: served {dict(counts)}")
+        names = names_of(on_empty_database().launch(prepare=Statements(0, listing)), listing)
+    with count("kill -9 at a statement, on an empty database", engine, len(names)) as tally:
+        for number, _ in chosen(names):
+            scene = on_empty_database()
+            attempt = scene.launch(prepare=Statements(number, listing))
+            # How often progress is written depends on the clock, so the last places may not come up again.
+            reached = attempt.wait() != 0
+            served = scene.check_whole(None, scene.truth())
+            held = scene.recover()
+            tally.saw(served, *(["lease left"] if held else []), *([] if reached else ["not reached"]))
+            scene.close()
+    assert tally.besides["not reached"] <= max(1, len(names) // 20)
