@@ -10,13 +10,11 @@ from typing import Any
 import msgspec
 
 from mre_console.app import ConsoleApp
-from pipeline.checks import CheckReport
 from pipeline.control import ControlState
 from pipeline.errors import Kind, PipelineError, StateError
 from pipeline.holders import Holder
 from pipeline.ingest import IngestReport
 from pipeline.leases import LockView
-from pipeline.observe import Bus
 from pipeline.resources import OldestRun, Resources
 from pipeline.snapshot import EventLine, LapLine, LiveRun, LogLine, RaceLine, ResultLine, Snapshot, Totals
 from pipeline.store.control import ControlRow
@@ -24,6 +22,7 @@ from pipeline.terminating import Termination
 from pipeline.verdicts import Verdict
 from screens.picture import Looker, Picture
 from screens.ports import Clock, ConsoleService
+from tests.screens.fake_recovery import FakeRecovery
 
 NOW = 1_763_313_000_000  # 2025-11-16 17:10:00 UTC
 MINUTE = 60_000
@@ -69,7 +68,7 @@ class StillSource:
 
 
 @dataclass
-class FakeService:
+class FakeService(FakeRecovery):
     """Answers from its fields and remembers what it was asked to do."""
 
     shown_database: str = "~/.local/share/mre/mre.sqlite3"
@@ -85,18 +84,13 @@ class FakeService:
     log_of_run: tuple[LogLine, ...] = ()
     contact: str | None = "ops@example.org"
     broken: PipelineError | None = None  # every look fails with it
-    refusal: PipelineError | None = None  # what adding, following and ingesting answer
     taken_at: int = NOW
     running: int = 0
     read_only: bool = False
     switch: ControlRow = field(default_factory=ControlRow)
-    enable_needs: str | None = None
-    checked: CheckReport | PipelineError | None = None  # what the checks answer
     frees_itself: bool = True  # whether a holder stops when it is asked to
     tick_fails: PipelineError | None = None
     machine: Resources | None = None
-    called: list[tuple[Any, ...]] = field(default_factory=list)
-    bus: Bus = field(default_factory=Bus)
     done: Callable[[Any], None] | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -124,11 +118,6 @@ class FakeService:
             log=tuple(line for line in self.log if line.id > after_log_id)[-log_limit:],
             control=self.switch,
         )
-
-    def _act(self, *call: Any) -> None:
-        self.called.append(call)
-        if self.refusal is not None:
-            raise self.refusal
 
     def add_event(self, event: str) -> object:
         self._act("add_event", event)
@@ -225,15 +214,6 @@ class FakeService:
         self._act("enable", reason)
         self.switch = ControlRow("enabled", None, "ann", self.taken_at)
         return self.control()
-
-    def checks(self, event: str | None = None) -> CheckReport:
-        self._act("checks", event)
-        if isinstance(self.checked, PipelineError):
-            raise self.checked
-        assert self.checked is not None
-        if self.checked.passed:
-            self.enable_needs = None
-        return self.checked
 
     def resources(self) -> Resources:
         self._act("resources")
