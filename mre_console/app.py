@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import on
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -23,7 +24,7 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from mre_console.backend import ConsoleBackend
-from screens import home
+from screens import errands, home
 from screens.help import entries, help_lines
 from screens.picture import Picture
 from screens.poller import PictureSource, Poller
@@ -148,6 +149,10 @@ class ConsoleApp(App[str | None]):
     def on_picture_taken(self, message: PictureTaken) -> None:
         self.picture = message.picture
         self._source.taken()
+
+    @on(errands.LookAgain)
+    def _look_again(self) -> None:
+        self._source.nudge()
 
     # ------------------------------------------------------------------ quitting
 

@@ -47,6 +47,7 @@ class ActingScreen(AllowingScreen[None]):
         Binding("e", "explain", "Why", id="home.explain", tooltip="Why the selected event failed"),
         Binding("t", "follow_track", "Track", id="home.track", tooltip="Follow a track and list its events"),
         Hidden("u", "refresh_track", "Update", id="home.refresh", tooltip="List the selected event's track again"),
+        Binding("l", "locks", "Locks", id="home.open_locks", tooltip="Who works on what; ask to stop, take a lock"),
         Hidden("w", "warnings", "Warnings", id="home.warnings", tooltip="The warnings that wait for a person"),
     ]
     ways: ClassVar[Mapping[str, Way]] = MappingProxyType(
@@ -200,6 +201,19 @@ class ActingScreen(AllowingScreen[None]):
             self.call_after_refresh(self._welcome_newcomer)
 
     # ------------------------------------------------------------------ what waits for a person
+
+    @on(RowTable.Chosen, "#locks")
+    def _lock_chosen(self, message: RowTable.Chosen) -> None:
+        locks = self._picture.snapshot.locks if self._picture.snapshot is not None else ()
+        self._show_locks(next((lock.event for lock in locks if str(lock.event_id) == message.key), None))
+
+    def action_locks(self) -> None:
+        self._show_locks(self.selected.event if self.selected is not None else None)
+
+    def _show_locks(self, event: str | None) -> None:
+        from screens.locks import LocksScreen
+
+        self.app.push_screen(LocksScreen(self._service, event, self._clock))
 
     def action_warnings(self) -> None:
         warnings = self._picture.snapshot.warnings if self._picture.snapshot is not None else ()

@@ -27,6 +27,10 @@ ConsoleApp = App[str | None]
 Done = Callable[["IngestReport | PipelineError"], None]
 
 
+class LookAgain(Message):
+    """Something was changed here: the app has another picture made at once."""
+
+
 class IngestEnded(Message):
     """A run that was started here is over."""
 

@@ -16,21 +16,30 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Input, Static
 
-from screens.acting import ActingScreen, Hidden
+from screens.acting import Hidden
 from screens.picture import Picture
 from screens.poller import PictureSource
 from screens.ports import Clock, ConsoleService
-from screens.reading import ReadingScreen
+from screens.recovering import RecoveringScreen
 from screens.rows import EVENT_COLUMNS, LOCK_COLUMNS, event_row, lock_row
-from screens.summary import LogState, about_event, header_facts, no_events_text, run_cards, titles, trouble_text
-from screens.telling import lock_lines
+from screens.summary import (
+    LogState,
+    about_event,
+    header_facts,
+    no_events_text,
+    notices,
+    run_cards,
+    titles,
+    trouble_text,
+)
+from screens.telling import Line
 from screens.widgets.header import Header
 from screens.widgets.keys import KeyLine
 from screens.widgets.log import LogView
 from screens.widgets.panes import PaneTabs, Tab
 from screens.widgets.runs import RunPane
 from screens.widgets.table import RowTable
-from screens.widgets.tones import content
+from screens.widgets.tones import content, lines
 from screens.words import SEVERITIES, Phrase, count
 
 if TYPE_CHECKING:
@@ -42,7 +51,7 @@ SMALL = (100, 30)  # below this width or height one lower pane is shown at a tim
 LARGE_WIDTH = 160  # from here on the runs and locks stand beside the events
 
 
-class HomeScreen(ActingScreen):
+class HomeScreen(RecoveringScreen):
     """Everything at a glance. The keys that act on it are its base's."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -69,10 +78,12 @@ class HomeScreen(ActingScreen):
         self._about: list[Phrase] = []  # what is said of the selected event
         self._titles: dict[str, str] = {}  # pane → what its title says
         self._trouble = ""  # what is said of an old picture
+        self._notices: list[Line] = []  # what is said of the switch and of locks that expired
 
     def compose(self) -> ComposeResult:
         yield Header()
         yield Static(id="trouble", markup=False)
+        yield Static(id="notices")
         with Container(id="panes"):
             with Vertical(id="events-pane", classes="pane"):
                 yield RowTable(EVENT_COLUMNS, id="events", empty="reading the database …")
@@ -105,6 +116,7 @@ class HomeScreen(ActingScreen):
         self.query_one(LogView).add_lines(picture.lines)
         self._title_panes()
         self._draw_header()
+        self._draw_notices()
         if snapshot is not None:
             self._starting &= {line.event for line in snapshot.events if line.state != "running"}
         self._welcome_newcomer()
@@ -140,16 +152,22 @@ class HomeScreen(ActingScreen):
         """Called with every picture and every second: an old picture must say that it is old."""
         now, seen_at = self._clock(), self._picture.seen_at
         age = None if seen_at is None else now - seen_at
-        service = self._service
-        self.query_one(Header).facts = header_facts(
-            self._picture, service.shown_database, service.shown_site, age_s=age, closing=self._leaving
-        )
+        facts = header_facts(self._picture, self._service, age_s=age, closing=self._leaving)
+        self.query_one(Header).facts = facts
         text = trouble_text(self._picture, age_s=age, waited_s=now - self._began)
         if text != self._trouble:
             self._trouble = text
             banner = self.query_one("#trouble", Static)
             banner.display = bool(text)
             banner.update(text)
+
+    def _draw_notices(self) -> None:
+        said = notices(self._picture)
+        if said != self._notices:
+            self._notices = said
+            banner = self.query_one("#notices", Static)
+            banner.display = bool(said)
+            banner.update(lines(said))
 
     def _title_panes(self) -> None:
         log = self.query_one(LogView)
@@ -216,13 +234,6 @@ class HomeScreen(ActingScreen):
     @on(RowTable.Moved, "#events")
     def _selection_moved(self) -> None:
         self._draw_selected()
-
-    @on(RowTable.Chosen, "#locks")
-    def _lock_chosen(self, message: RowTable.Chosen) -> None:
-        snapshot = self._picture.snapshot
-        lock = next((lock for lock in snapshot.locks if str(lock.event_id) == message.key), None) if snapshot else None
-        if snapshot is not None and lock is not None:
-            self.app.push_screen(ReadingScreen("Lock", lock_lines(lock, snapshot.taken_at)))
 
     # ------------------------------------------------------------------ log and filter
 

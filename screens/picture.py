@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 EVENTS_SHOWN = 500  # rows of the window over all events
 LOG_LINES_PER_LOOK = 2_000
+TICK_EVERY_S = 2.0  # between two tries to release the locks of dead holders
 RATE_WINDOW_S = 10.0
 RATE_NEEDS_S = 0.5  # a shorter time says nothing about speed
 
@@ -41,6 +42,7 @@ class Picture:
     lines: tuple[LogLine, ...] = ()  # log lines that no picture before this one held
     rates: Mapping[int, float] = field(default_factory=lambda: NO_RATES)  # run id → pages per second
     trouble: Envelope | None = None  # why the last look failed; the snapshot is an older one then
+    untidied: Envelope | None = None  # why the locks of dead holders could not be released
 
 
 class Progress(NamedTuple):
@@ -84,6 +86,8 @@ class Looker:
         self._meter = RateMeter()
         self._last_log_id = 0
         self._base = Picture()  # the newest snapshot as it came, without what was heard since
+        self._next_tick = clock()
+        self._untidied: Envelope | None = None
 
     def hear(self, report: Report) -> bool:
         """Take a report. True where it changes more than progress, so that a look is worth while now."""
@@ -108,7 +112,8 @@ class Looker:
         else:
             if snapshot.log:
                 self._last_log_id = snapshot.log[-1].id
-            self._base = Picture(snapshot, self._clock(), text, snapshot.log)
+            self._tidy(snapshot)
+            self._base = Picture(snapshot, self._clock(), text, snapshot.log, untidied=self._untidied)
             self._forget_ended(snapshot)
         return self.touch_up(lines=self._base.lines)
 
@@ -122,6 +127,21 @@ class Looker:
         live = tuple(_advanced(run, progress.get(run.run_id)) for run in snapshot.live)
         rates = self._meter.note({run.run_id: run.pages_done for run in live}, self._clock())
         return replace(self._base, snapshot=msgspec.structs.replace(snapshot, live=live), rates=rates, lines=lines)
+
+    def _tidy(self, snapshot: Snapshot) -> None:
+        """Let the service release what proven dead holders left behind; what comes of it is in a later picture."""
+        now = self._clock()
+        if self._service.read_only or not snapshot.locks or now < self._next_tick:
+            self._untidied = self._untidied if snapshot.locks else None
+            return
+        self._next_tick = now + TICK_EVERY_S
+        self._untidied = None
+        try:
+            self._service.tick()
+        except PipelineError as error:
+            self._untidied = error.envelope()
+        except Exception as error:  # noqa: BLE001 - as in `look`
+            self._untidied = unexpected(error).envelope()
 
     def _forget_ended(self, snapshot: Snapshot) -> None:
         """Drop what runs said that are over; the newest run may be too new to be in the snapshot."""

@@ -87,6 +87,7 @@ LOCK_COLUMNS = (
     Column("Heartbeat", 11),
     Column("Who", 12, flex=3, rank=1),
     Column("Progress", 12, flex=1, rank=2),
+    Column("Token", 5, right=True, rank=3),
 )
 
 
@@ -99,9 +100,16 @@ def lock_row(lock: LockView) -> Row:
             verdict(lock.verdict),
             Phrase(f"▲ {beat}" if lock.expired else beat, Tone.WARN if lock.expired else Tone.PLAIN),
             Phrase(clean(lock.holder.shown()) if lock.holder is not None else "nobody that can be read"),
-            Phrase(clean(lock.progress) or "begins", Tone.QUIET),
+            Phrase(lock_progress(lock), Tone.QUIET),
+            Phrase(f"{lock.token}", Tone.QUIET),
         ),
     )
+
+
+def lock_progress(lock: LockView) -> str:
+    """How far the holder is, and whether it was asked to stop."""
+    progress = clean(lock.progress) or "begins"
+    return progress if lock.cancel_requested_at is None else f"{progress}, asked to stop"
 
 
 # ---------------------------------------------------------------- what is served

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from pipeline.ways import ENABLED, PROTECTED
 from screens.picture import Picture
+from screens.ports import ConsoleService
 from screens.rows import known
+from screens.telling import Line
 from screens.widgets.header import Facts
 from screens.widgets.runs import RunCard
-from screens.words import Phrase, Tone, clean, count, span
+from screens.words import Phrase, Tone, ago, clean, count, span
 
 if TYPE_CHECKING:
     from pipeline.snapshot import EventLine
@@ -27,11 +30,14 @@ class LogState(NamedTuple):
     unseen: int  # lines below the one last seen
 
 
-def header_facts(picture: Picture, database: str, site: str, *, age_s: float | None, closing: bool) -> Facts:
+def header_facts(
+    picture: Picture, service: ConsoleService, *, age_s: float | None = None, closing: bool = False
+) -> Facts:
     """What the first line is made of."""
     snapshot, trouble = picture.snapshot, picture.trouble is not None
+    database, site, badge = service.shown_database, service.shown_site, _badge(picture, service.read_only)
     if snapshot is None:
-        return Facts(database, site, age_s=age_s, trouble=trouble, closing=closing)
+        return Facts(database, site, badge=badge, age_s=age_s, trouble=trouble, closing=closing)
     totals = snapshot.totals
     return Facts(
         database=database,
@@ -43,10 +49,50 @@ def header_facts(picture: Picture, database: str, site: str, *, age_s: float | N
         failed=totals.events_by_state.get("failed", 0),
         running=len(snapshot.live),
         warnings=len(snapshot.warnings),
+        badge=badge,
         age_s=age_s,
         trouble=trouble,
         closing=closing,
     )
+
+
+def _badge(picture: Picture, read_only: bool) -> str:
+    mode = picture.snapshot.control.mode if picture.snapshot is not None else ENABLED
+    words = ([] if mode == ENABLED else [mode.upper()]) + (["READ-ONLY"] if read_only else [])
+    return " ".join(words)
+
+
+def notices(picture: Picture) -> list[Line]:
+    """What waits for a person, one line each: the switch, locks that expired, locks that could not be released."""
+    snapshot = picture.snapshot
+    if snapshot is None:
+        return []
+    lines: list[Line] = []
+    control, now = snapshot.control, snapshot.taken_at
+    if control.mode != ENABLED:
+        what = "Ingestion is disabled" if control.mode != PROTECTED else "The database is protected"
+        said = f"{clean(control.changed_by)} ({ago(control.changed_at, now)}): {clean(control.reason)}"
+        lines.append([Phrase(f"■ {what}. ", Tone.BAD), Phrase(said), Phrase("  d enables", Tone.QUIET)])
+    late = snapshot.expired
+    if len(late) == 1:
+        lock = late[0]
+        known = f"its holder is {str(lock.verdict).lower()}: {clean(lock.evidence)}"
+        lines.append(
+            [
+                Phrase(f"▲ The lock of {clean(lock.event)} expired; ", Tone.WARN),
+                Phrase(known),
+                Phrase("  l looks", Tone.QUIET),
+            ]
+        )
+    elif late:
+        names = ", ".join(clean(lock.event) for lock in late)
+        lines.append(
+            [Phrase(f"▲ {len(late)} locks expired: ", Tone.WARN), Phrase(names), Phrase("  l looks", Tone.QUIET)]
+        )
+    if picture.untidied is not None:
+        why = f"{clean(picture.untidied.message)} [{picture.untidied.details.get('kind')}]"
+        lines.append([Phrase("▲ Locks of dead holders could not be released: ", Tone.WARN), Phrase(why)])
+    return lines
 
 
 def trouble_text(picture: Picture, *, age_s: float | None, waited_s: float) -> str:

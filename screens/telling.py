@@ -87,27 +87,50 @@ def _served(event: EventLine) -> Line:
 
 
 def lock_lines(lock: LockView, now: int) -> list[Line]:
-    """A lock at the moment `now` (UTC ms): who holds it, what is known of the holder, and how it is cleared."""
-    judged = verdict(lock.verdict)
+    """A lock at the moment `now` (UTC ms): who holds it, what is known of the holder and why, what can be done."""
     since = "an unknown time" if lock.acquired_at is None else moment(lock.acquired_at)
-    held = "" if lock.acquired_at is None else f" ({span((now - lock.acquired_at) / 1_000)})"
-    beat = "never" if lock.heartbeat_age_ms is None else f"{lock.heartbeat_age_ms // 1_000} s ago"
-    holder = lock.holder.shown() if lock.holder is not None else "an unreadable holder"
-    last = f"Last heartbeat {beat}{', expired' if lock.expired else ''}"
+    held = "" if lock.acquired_at is None else f", for {span((now - lock.acquired_at) / 1_000)}"
+    kind = f"{clean(lock.run_kind)} " if lock.run_kind else ""
+    facts = [
+        ("Held by", f"{kind}run {lock.run_id}, token {lock.token}"),
+        ("Holder", lock.holder.shown() if lock.holder is not None else "not readable"),
+        ("Since", f"{since}{held}"),
+        ("Progress", lock.progress or "begins"),
+    ]
     lines: list[Line] = [
         [Phrase(clean(lock.event_name) or clean(lock.event)), Phrase(f"  {clean(lock.event)}", Tone.QUIET)],
-        [],
-        [Phrase(f"Run {lock.run_id} holds it since {since}{held}: {clean(holder)}.")],
-        [judged, Phrase(f": {clean(lock.evidence)}")],
-        [Phrase(f"{last}; progress: {clean(lock.progress) or 'begins'}")],
+        *([Phrase(f"{name:<10}", Tone.QUIET), Phrase(clean(text))] for name, text in facts),
     ]
-    lines += _heading("What to do")
-    if lock.verdict == "ALIVE":
-        lines.append([Phrase("Nothing: the holder is at work and gives the lock back by itself.")])
-    else:
-        lines.append([Phrase(f"mre locks clear {clean(lock.event)} --reason TEXT")])
-        lines.append([Phrase("A cleared holder can publish nothing any more, even if it wakes up.", Tone.QUIET)])
-    return lines
+    if lock.cancel_requested_at is not None:
+        asked = f"It was asked to stop {ago(lock.cancel_requested_at, now)}."
+        lines.append([Phrase(f"{'':<10}"), Phrase(asked, Tone.BUSY)])
+    lines += [*_heading("The holder, strongest evidence first"), *evidence_lines(lock)]
+    return lines + _heading("What to do") + _lock_remedy(lock)
+
+
+def evidence_lines(lock: LockView) -> list[Line]:
+    """The verdict on a lock's holder, then what speaks for it, the strongest first; the heartbeat is a hint only."""
+    lines: list[Line] = [[verdict(lock.verdict)]]
+    evidence = lock.evidence.split("; ")
+    if lock.session and lock.session not in lock.evidence:
+        evidence.append(f"its connection to the database: {lock.session}")
+    lines += [[Phrase(f"{number}. {clean(one)}")] for number, one in enumerate(evidence, 1)]
+    beat = "never" if lock.heartbeat_age_ms is None else f"{span(lock.heartbeat_age_ms / 1_000)} ago"
+    late = Phrase(" (expired; a lock is never taken for its age)", Tone.WARN) if lock.expired else Phrase("")
+    return [*lines, [Phrase(f"Last heartbeat {beat}", Tone.QUIET), late]]
+
+
+def _lock_remedy(lock: LockView) -> list[Line]:
+    where = clean(lock.holder.host) if lock.holder is not None else "its machine"
+    can = {
+        "ALIVE": "It works, and gives the lock back by itself. s asks it to stop.",
+        "STOPPED": f"Wake it on {where} (kill -CONT), or take the lock with x.",
+        "DEAD": "Its lock is released within seconds, unless release_dead says no. x takes it at once.",
+    }.get(lock.verdict, f"Look on {where} first. If it is gone or hangs, take the lock with x.")
+    return [
+        [Phrase(can)],
+        [Phrase("Whoever lost the lock can change nothing any more, even if it wakes up.", Tone.QUIET)],
+    ]
 
 
 def warning_lines(warnings: Sequence[LogLine]) -> list[Line]:

@@ -33,6 +33,7 @@ class Facts:
     age_s: float | None = None  # of the picture; None: there is none yet
     trouble: bool = False
     closing: bool = False
+    badge: str = ""  # what must not be overlooked: DISABLED, PROTECTED, READ-ONLY
 
 
 def freshness(facts: Facts) -> Phrase:
@@ -47,10 +48,12 @@ def freshness(facts: Facts) -> Phrase:
 
 
 def header_line(facts: Facts, width: int) -> list[Phrase]:
-    """The line in a given width. What matters least is left out first; freshness and warnings never are."""
+    """The line in a given width. What matters least is left out first; badge, freshness, warnings never are."""
     right = [freshness(facts)]
     if facts.warnings:
         right.insert(0, Phrase(f"▲ {count(facts.warnings, 'warning')} (w)  ", Tone.WARN))
+    if facts.badge:
+        right.insert(0, Phrase(f"■ {facts.badge}  ", Tone.BAD))
     counts: list[Phrase] = []
     if facts.events is not None:
         counts = [
