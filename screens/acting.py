@@ -16,7 +16,7 @@ from textual import on, work
 from textual.binding import Binding, BindingType
 
 from pipeline.errors import PipelineError
-from pipeline.ways import Way
+from pipeline.ways import ENABLED, Way
 from screens import errands
 from screens.allowing import AllowingScreen
 from screens.background import off_loop
@@ -32,7 +32,7 @@ from screens.words import count
 
 if TYPE_CHECKING:
     from pipeline.ingest import IngestReport
-    from pipeline.snapshot import EventLine
+    from pipeline.snapshot import EventLine, Snapshot
 
 Hidden = partial(Binding, show=False)  # in the help and the palette, not on the last line
 NOTHING_SELECTED = "There is no event under the cursor."
@@ -48,10 +48,20 @@ class ActingScreen(AllowingScreen[None]):
         Binding("t", "follow_track", "Track", id="home.track", tooltip="Follow a track and list its events"),
         Hidden("u", "refresh_track", "Update", id="home.refresh", tooltip="List the selected event's track again"),
         Binding("l", "locks", "Locks", id="home.open_locks", tooltip="Who works on what; ask to stop, take a lock"),
+        Hidden("d", "switch", "Disable", id="home.switch", tooltip="Disable ingestion, or enable it again"),
+        Hidden(
+            "m", "resources", "Machine", id="home.resources", tooltip="Disk, memory, database, oldest run, open files"
+        ),
         Hidden("w", "warnings", "Warnings", id="home.warnings", tooltip="The warnings that wait for a person"),
     ]
     ways: ClassVar[Mapping[str, Way]] = MappingProxyType(
-        {"add": Way.INGEST, "ingest": Way.INGEST, "follow_track": Way.CATALOGUE, "refresh_track": Way.CATALOGUE}
+        {
+            "add": Way.INGEST,
+            "ingest": Way.INGEST,
+            "follow_track": Way.CATALOGUE,
+            "refresh_track": Way.CATALOGUE,
+            "switch": Way.RECOVERY,
+        }
     )
 
     def __init__(self, service: ConsoleService, source: PictureSource, clock: Clock, *, welcome: bool = True) -> None:
@@ -199,6 +209,32 @@ class ActingScreen(AllowingScreen[None]):
         if not isinstance(await errand, str):
             self._welcomed = False
             self.call_after_refresh(self._welcome_newcomer)
+
+    # ------------------------------------------------------------------ the switch, the machine
+
+    def action_switch(self) -> None:
+        if self._picture.snapshot is not None:
+            self._turn(self._picture.snapshot)
+
+    @work
+    async def _turn(self, snapshot: Snapshot) -> None:
+        from screens import switch
+        from screens.confirming import ConfirmScreen
+
+        if snapshot.control.mode == ENABLED:
+            deed = switch.disabling(self._service, len(snapshot.live))
+            done = await self.app.push_screen_wait(ConfirmScreen(deed))
+            if done is not None:
+                title, text = switch.disabled_note(done)
+                self.notify(text, title=title, severity="warning", markup=False, timeout=10)
+        elif await self.app.push_screen_wait(switch.SwitchScreen(self._service)):
+            self.notify("Ingestion is enabled.")
+        self._source.nudge()
+
+    def action_resources(self) -> None:
+        from screens.resources import ResourcesScreen
+
+        self.app.push_screen(ResourcesScreen(self._service))
 
     # ------------------------------------------------------------------ what waits for a person
 

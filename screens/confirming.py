@@ -96,7 +96,7 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
         self._prompt()
 
     def _prompt(self) -> None:
-        enter = "Enter goes on to Cancel; then y does it." if self._deed.fields else "y does it."
+        enter = "Enter leads on to Cancel, where y does it." if self._deed.fields else "y does it, esc leaves it."
         self._say(f"Nothing is done yet. {enter}")
 
     # ------------------------------------------------------------------ typing
@@ -157,7 +157,7 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
             self._be_at_work(False)
             # What to do about wrong words in general is said for the command line; here the message says enough.
             remedy = error.details.get("remedy") or ("" if error.kind is Kind.USAGE else error.rule.remedy)
-            self._say(f"✗ {clean(error.message)} [{error.kind}]\n{clean(str(remedy))}", Tone.BAD)
+            self._say(f"✗ {clean(error.message)}\n{clean(str(remedy))}", Tone.BAD)
             self.query_one("#cancel").focus()
         else:
             self.dismiss(result)

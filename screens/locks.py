@@ -221,7 +221,7 @@ class LocksScreen(AllowingScreen[None]):
             [Phrase("It is kept in the journal as a warning.", Tone.WARN)],
         ]
         if lock.verdict == "ALIVE":
-            what.append([Phrase("Its holder is ALIVE: s asks it to stop, and loses no work.", Tone.BAD)])
+            what.append([Phrase("Its holder is ALIVE: asking it to stop (s) is the better way.", Tone.BAD)])
         return Deed(
             f"Take the lock of {clean(lock.event)}",
             [*evidence_lines(lock), [], *what],
@@ -261,13 +261,8 @@ class LocksScreen(AllowingScreen[None]):
         what = [
             [Phrase(clean(stuck.error.message), Tone.BAD)],
             [],
-            *evidence_lines(lock),
-            [],
-            [
-                Phrase(
-                    "Its process here gets SIGTERM, after 10 s SIGKILL; elsewhere its database connections are ended."
-                )
-            ],
+            [Phrase("Its process on this machine gets SIGTERM, then SIGKILL; on another machine its")],
+            [Phrase("database connections are ended. Then its lock is taken.")],
             [Phrase("Everything else that process does ends with it.", Tone.WARN)],
         ]
         if neighbours:

@@ -98,7 +98,7 @@ def lock_lines(lock: LockView, now: int) -> list[Line]:
         ("Progress", lock.progress or "begins"),
     ]
     lines: list[Line] = [
-        [Phrase(clean(lock.event_name) or clean(lock.event)), Phrase(f"  {clean(lock.event)}", Tone.QUIET)],
+        [Phrase(clean(lock.event)), Phrase(f"  {clean(lock.event_name)}", Tone.QUIET)],
         *([Phrase(f"{name:<10}", Tone.QUIET), Phrase(clean(text))] for name, text in facts),
     ]
     if lock.cancel_requested_at is not None:
@@ -125,7 +125,7 @@ def _lock_remedy(lock: LockView) -> list[Line]:
     can = {
         "ALIVE": "It works, and gives the lock back by itself. s asks it to stop.",
         "STOPPED": f"Wake it on {where} (kill -CONT), or take the lock with x.",
-        "DEAD": "Its lock is released within seconds, unless release_dead says no. x takes it at once.",
+        "DEAD": "Its lock is released within seconds, unless the setting release_dead says no. x takes it at once.",
     }.get(lock.verdict, f"Look on {where} first. If it is gone or hangs, take the lock with x.")
     return [
         [Phrase(can)],
