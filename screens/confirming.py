@@ -16,11 +16,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Checkbox, Input, Label, Static
+from textual.widgets import Button, Input, Label, Static
 
 from pipeline.errors import Kind, PipelineError
 from screens.telling import Line
 from screens.widgets.keys import KeyLine
+from screens.widgets.tick import Tick
 from screens.widgets.tones import lines as drawn
 from screens.words import Phrase, Tone, clean
 
@@ -83,7 +84,7 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
                 yield Label(field.label, markup=False)
                 yield Input(field.value, placeholder=field.placeholder, id=f"field-{field.name}", compact=True)
             if deed.option:
-                yield Checkbox(Content(deed.option), compact=True)
+                yield Tick(deed.option)
             yield Static("", id="message")
             with Horizontal():
                 yield Button("Cancel", id="cancel", compact=True)
@@ -143,9 +144,9 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
             empty = not self._text(field)
             self._say(f"✗ {field.label}: {'nothing was typed' if empty else 'this is something else'}.", Tone.BAD)
         elif not self._working:
-            boxes = self.query(Checkbox)
+            ticked = any(tick.ticked for tick in self.query(Tick))
             texts = {field.name: self._text(field) for field in self._deed.fields}
-            self._do(Answers(texts, ticked=bool(boxes) and boxes.first().value))
+            self._do(Answers(texts, ticked))
 
     @work
     async def _do(self, answers: Answers) -> None:
@@ -164,7 +165,7 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
 
     def _be_at_work(self, working: bool) -> None:
         self._working = working
-        for widget in (*self.query(Button), *self.query(Input), *self.query(Checkbox)):
+        for widget in (*self.query(Button), *self.query(Input), *self.query(Tick)):
             widget.disabled = working
         self.refresh_bindings()
 

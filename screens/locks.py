@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from pipeline.terminating import Termination
 
 STOP_PATIENCE_S = 10.0  # how long a holder that was asked to stop is waited for
+ENDING = (
+    "Its process gets SIGTERM, then SIGKILL; on another machine its database connections are ended. Then its lock is "
+    "taken, with a warning in the journal."
+)
 NOTHING = "Nobody holds a lock: nothing is being worked on."
 
 
@@ -259,10 +263,9 @@ class LocksScreen(AllowingScreen[None]):
 
         neighbours = ", ".join(clean(other.event) for other in self._locks if _same_process(lock, other))
         what = [
-            [Phrase(clean(stuck.error.message), Tone.BAD)],
+            [Phrase(_sentence(stuck.error), Tone.BAD)],
             [],
-            [Phrase("Its process on this machine gets SIGTERM, then SIGKILL; on another machine its")],
-            [Phrase("database connections are ended. Then its lock is taken.")],
+            [Phrase(ENDING)],
             [Phrase("Everything else that process does ends with it.", Tone.WARN)],
         ]
         if neighbours:
@@ -278,7 +281,7 @@ class LocksScreen(AllowingScreen[None]):
 
     def _say_gone(self, gone: Gone) -> None:
         self.notify(
-            f"{clean(gone.error.message)}. Look again.",
+            f"{_sentence(gone.error)}. Look again.",
             title="Nothing was done",
             severity="warning",
             markup=False,
@@ -303,6 +306,11 @@ def _fields(lock: LockView, reason: str = "") -> tuple[Field, ...]:
         return (why,)
     name = clean(lock.name_to_type)
     return why, Field("name", f"The holder is alive. Type the event's name: {name}", name, must_be=name)
+
+
+def _sentence(error: PipelineError) -> str:
+    message = clean(error.message)
+    return message[:1].upper() + message[1:]
 
 
 def _same_process(lock: LockView, other: LockView) -> bool:

@@ -1,4 +1,4 @@
-"""What the pipeline takes of this machine: database, disk, memory, open files, the oldest run. Looks again and again."""
+"""What the pipeline takes of this machine: database, disk, memory, open files, the oldest run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.resources import Resources
 
 LOOK_EVERY_S = 2.0
-BAR_WIDTH = 20  # cells
+BAR_WIDTH = 16  # cells
 KIB = 1024
 
 
@@ -56,15 +56,15 @@ def resource_lines(resources: Resources, database: str) -> list[Line]:
         _line(
             "Memory",
             f"{size(resources.memory_available)} free of {size(resources.memory_total)}",
-            f"this console takes {size(resources.process_memory)}",
             bar=(resources.memory_total - resources.memory_available, resources.memory_total, memory),
         ),
+        _line("Console", f"{size(resources.process_memory)} of memory"),
         _files(resources, limits.FILES_WARN_SHARE),
         _oldest(resources),
     ]
 
 
-def _line(name: str, fact: str, more: str, *, bar: tuple[int, int, Tone] | None = None) -> Line:
+def _line(name: str, fact: str, more: str = "", *, bar: tuple[int, int, Tone] | None = None) -> Line:
     phrases = [Phrase(f"{name:<12}", Tone.QUIET)]
     if bar is not None:
         used, total, tone = bar
@@ -77,23 +77,22 @@ def _line(name: str, fact: str, more: str, *, bar: tuple[int, int, Tone] | None 
 def _files(resources: Resources, warn_share: float) -> Line:
     files, limit = resources.open_files, resources.open_files_limit
     if files is None:
-        return _line("Open files", "this system does not tell", "")
+        return _line("Open files", "this system does not tell")
     if limit is None:
         return _line("Open files", f"{files:,}", "no limit")
-    return _line(
-        "Open files",
-        f"{files:,} of {limit:,}",
-        "",
-        bar=(files, limit, Tone.WARN if files > warn_share * limit else Tone.GOOD),
-    )
+    tone = Tone.WARN if files > warn_share * limit else Tone.GOOD
+    return _line("Open files", f"{files:,} of {limit:,}", "of this console", bar=(files, limit, tone))
 
 
 def _oldest(resources: Resources) -> Line:
     run = resources.oldest_run
     if run is None:
-        return _line("Oldest run", "no run is under way", "")
-    more = f"{count(resources.runs, 'run')} under way"
-    return _line("Oldest run", f"run {run.run_id} of {clean(run.event)}, for {span(run.elapsed_ms / 1_000)}", more)
+        return _line("Oldest run", "no run is under way")
+    return _line(
+        "Oldest run",
+        f"{span(run.elapsed_ms / 1_000)}, run {run.run_id} of {clean(run.event)}",
+        f"of {count(resources.runs, 'run')} under way",
+    )
 
 
 class ResourcesScreen(ModalScreen[None]):
