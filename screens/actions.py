@@ -77,7 +77,7 @@ ACTION_COLUMNS = (
     Column("Run", 5, right=True, rank=2),
     Column("Who", 8, flex=1, rank=3),
     Column("Reason", 10, flex=3, rank=4),
-    Column("Undo", 13),
+    Column("Undo", 15),
 )
 _KINDS = {"cleanup_full": "full cleanup"}
 
@@ -118,7 +118,7 @@ class ActionsScreen(DetailScreen["Action"]):
 
     def __init__(self, service: ConsoleService, event: str | None, now: int) -> None:
         """`event` is the one to begin with; None: all. `now` is the moment of the picture, in UTC milliseconds."""
-        super().__init__(service, ("Events", event or "all events", "actions"))
+        super().__init__(service, ("Events", "actions"))
         self._event = event
         self._one = event is not None
         self._now = now
@@ -225,6 +225,15 @@ class RunsScreen(DetailScreen["RunRow"]):
         self._event = event
         self._served = served
         self._now = now
+        self._pointed = False
+
+    def after_read(self) -> None:
+        """At first the cursor stands on the newest run that could be served."""
+        super().after_read()
+        could = next((run for run in self.items if why_not_served(run, self._served) is None), None)
+        if could is not None and not self._pointed:
+            self._pointed = True
+            self.query_one(RowTable).point_at(str(could.id))
 
     def on_mount(self) -> None:
         self.watch(self.app, "picture", self._follow_served, init=False)

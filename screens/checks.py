@@ -40,7 +40,7 @@ COLUMNS = (
     Column("", 7),
     Column("Check", 17),
     Column("Event", 16, flex=1, keep_end=True, rank=1),
-    Column("What", 24, flex=5),
+    Column("What", 40, flex=5),
     Column("Time", 7, right=True, rank=2),
 )
 _MARKS = {"error": Phrase("✗ error", Tone.BAD), "warning": Phrase("▲ warn", Tone.WARN)}
@@ -99,8 +99,8 @@ class ChecksScreen(Screen["tuple[int, str] | None"]):
     CSS_PATH = "checks.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,backspace", "leave", "Back", id="checks.leave", tooltip="Back to the events"),
-        Binding("v", "one", "This event", id="checks.one", tooltip="Check this event again"),
-        Binding("a", "all", "Everything", id="checks.all", tooltip="Check everything: all events, the page sets"),
+        Binding("v", "one", "Event", id="checks.one", tooltip="Check this event again"),
+        Binding("a", "all", "All", id="checks.all", tooltip="Check everything: all events, the page sets"),
         Binding("c", "copy", "Copy", id="checks.copy", tooltip="Copy what was found to the clipboard"),
     ]
 
@@ -195,7 +195,8 @@ class ChecksScreen(Screen["tuple[int, str] | None"]):
         finding = self._finding()
         said: list[Phrase] = []
         if finding is not None:
-            said = [Phrase(f"{finding.check}: ", Tone.BUSY), Phrase(clean(finding.message))]
+            about = f" of {clean(finding.event)}" if finding.event is not None else ""
+            said = [Phrase(f"{finding.check}{about}: ", Tone.BUSY), Phrase(clean(finding.message))]
             facts = clean(msgspec.json.encode(finding.facts).decode()) if finding.facts else ""
             said.append(Phrase(f"  {facts}" if facts else "", Tone.QUIET))
             said.append(Phrase("  ⏎ goes to the event" if finding.event_id is not None else "", Tone.QUIET))

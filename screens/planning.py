@@ -103,6 +103,7 @@ class PlanningScreen(AllowingScreen[None]):
         ),
         Binding("y", "confirm", "Confirm", id="planning.confirm", tooltip="Do exactly what the plan says"),
         Binding("f", "other", "Full or not", id="planning.other", tooltip="Clean up what is served too, or not"),
+        Hidden("w", "reason", "Reason", id="planning.reason", tooltip="Say why, for the action's record; optional"),
         Binding("z", "undo", "Undo", id="planning.undo", tooltip="Plan to take this action back"),
         Binding("p", "plan", "Plan again", id="planning.again", tooltip="Make the plan again, as things are now"),
         Binding("l", "locks", "Locks", id="planning.locks", tooltip="See who holds the event"),
@@ -133,10 +134,10 @@ class PlanningScreen(AllowingScreen[None]):
         with VerticalScroll(id="plan", can_focus=False):
             yield Static()
         yield Static(id="message")
-        yield Input(id="reason", placeholder="why (optional; tab comes here): kept with the action", compact=True)
+        yield Input(id="reason", placeholder="w: why? (optional; kept with the action)", compact=True)
         with Horizontal(id="answers"):
             yield Button("Cancel", id="cancel", compact=True)
-            yield Button(self._proposal.verb, id="confirm", compact=True, variant="warning")
+            yield Button(f"{self._proposal.verb} (y)", id="confirm", compact=True, variant="warning")
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -193,6 +194,9 @@ class PlanningScreen(AllowingScreen[None]):
         if self._phase is not Phase.ACTING:
             self.dismiss()
 
+    def action_reason(self) -> None:
+        self.query_one("#reason").focus()
+
     @on(Input.Submitted, "#reason")
     def _reason_given(self) -> None:
         self.query_one("#cancel").focus()
@@ -232,9 +236,10 @@ class PlanningScreen(AllowingScreen[None]):
             self.app.switch_screen(PlanningScreen(self._service, undo(self._service, action.event, action.id)))
 
     def action_locks(self) -> None:
+        """To the lock that stands in the way; coming back, plan again."""
         from screens.locks import LocksScreen
 
-        self.app.switch_screen(LocksScreen(self._service))
+        self.app.push_screen(LocksScreen(self._service, self._proposal.event), lambda _: self._make_plan())
 
     # ------------------------------------------------------------------ what is shown
 
@@ -245,6 +250,7 @@ class PlanningScreen(AllowingScreen[None]):
             "confirm": phase in (Phase.PLANNING, Phase.PLANNED, Phase.ACTING),
             "other": self._proposal.other is not None and phase is Phase.PLANNED,
             "undo": self._recovered is not None and self._recovered.action.undo_refused is None,
+            "reason": self._may_confirm,
             "plan": phase in (Phase.PLANNED, Phase.REFUSED),
             "locks": self._refusal is not None and self._refusal.kind is Kind.LOCK_HELD,
             "leave": phase is not Phase.ACTING,
@@ -279,6 +285,8 @@ class PlanningScreen(AllowingScreen[None]):
             return [[Phrase("◐ Working; this cannot be taken back half-way …", Tone.BUSY)]]
         if self._phase is Phase.DONE and self._recovered is not None:
             return [undo_line(self._recovered.action)]
+        if self._phase is Phase.REFUSED and self._refusal is not None and self._refusal.kind is Kind.LOCK_HELD:
+            return [[Phrase("l", Tone.BUSY), Phrase(" shows who holds it; p plans again.")]]
         if self._phase is not Phase.PLANNED or plan is None:
             return []
         lines: list[Line] = []

@@ -56,7 +56,8 @@ def _counted(table: str, number: int) -> str:
 
 def plan_lines(plan: Plan) -> list[Line]:
     """The whole plan: columns, runs, rows and states that change."""
-    lines: list[Line] = [[Phrase(plan_title(plan).capitalize(), Tone.BUSY)], []]
+    title = plan_title(plan)
+    lines: list[Line] = [[Phrase(title[0].upper() + title[1:], Tone.BUSY)], []]
     if not plan.changes_anything:
         return [*lines, [Phrase(f"There is nothing to do: {clean(plan.event)} is as this would leave it.")]]
     lines += [_labelled(_COLUMNS.get(one.field, one.field), *_change(one)) for one in plan.changes]
@@ -67,8 +68,9 @@ def plan_lines(plan: Plan) -> list[Line]:
     served = f"{counts_text(plan.served_before)} → {counts_text(plan.served_after)}"
     lines.append(_labelled("what is served", Phrase(served)))
     lines.append(_labelled("steps", Phrase(" → ".join((plan.based_on.state, *plan.steps)), Tone.QUIET)))
-    if any(run.effect in ("given up", "removed") for run in plan.runs):
-        lines += [[], [Phrase("What is given up or removed is kept until a purge, so that it can return.", Tone.QUIET)]]
+    if any(run.effect in ("given up", "removed") and run.run_id is not None for run in plan.runs):
+        kept = "The rows of these runs are kept until a purge, so that they can return."
+        lines += [[], [Phrase(kept, Tone.QUIET)]]
     return lines
 
 

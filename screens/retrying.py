@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pipeline.snapshot import LiveRun
 
 Hidden = partial(Binding, show=False)  # in the help and the palette, not on the last line
-STAGES = ("canary", "ten", "rest")
+STAGES = ("first", "next 10", "rest")
 COLUMNS = (Column("Stage", 8), Column("Event", 20, flex=1, keep_end=True), Column("How it went", 40, flex=4))
 BAR_WIDTH = 24  # cells
 
@@ -178,7 +178,7 @@ class RetryScreen(AllowingScreen[None]):
         yield Static(id="detail")
         with Horizontal(id="answers"):
             yield Button("Cancel", id="cancel", compact=True)
-            yield Button("Retry", id="confirm", compact=True, variant="warning")
+            yield Button("Retry (y)", id="confirm", compact=True, variant="warning")
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -226,7 +226,7 @@ class RetryScreen(AllowingScreen[None]):
         self._draw_detail()
         confirm, answers = self.query_one("#confirm", Button), self.query_one("#answers")
         answers.display = job is None
-        confirm.label = Content(f"Retry {len(plan.events()):,}")
+        confirm.label = Content(f"Retry {len(plan.events()):,} (y)")
         confirm.disabled = not self._may_confirm
         self.refresh_bindings()
 
