@@ -83,6 +83,14 @@ def undo(service: ConsoleService, event: str, action_id: int) -> Proposal:
     return Proposal(event, f"undo of action {action_id}", "Undo", partial(service.plan_undo, action_id))
 
 
+def _what_a_hold_needs(recovered: Recovered) -> list[Line]:
+    if recovered.checks is None or recovered.checks.passed:
+        return []
+    return [
+        [Phrase("A held event waits for a person: undo, serve an older run (o), or ingest it again (r).", Tone.QUIET)]
+    ]
+
+
 class Phase(StrEnum):
     """How far it is."""
 
@@ -239,7 +247,10 @@ class PlanningScreen(AllowingScreen[None]):
         """To the lock that stands in the way; coming back, plan again."""
         from screens.locks import LocksScreen
 
-        self.app.push_screen(LocksScreen(self._service, self._proposal.event), lambda _: self._make_plan())
+        def then(_: None) -> None:
+            self._make_plan()
+
+        self.app.push_screen(LocksScreen(self._service, self._proposal.event), then)
 
     # ------------------------------------------------------------------ what is shown
 
@@ -284,7 +295,7 @@ class PlanningScreen(AllowingScreen[None]):
         if self._phase is Phase.ACTING:
             return [[Phrase("◐ Working; this cannot be taken back half-way …", Tone.BUSY)]]
         if self._phase is Phase.DONE and self._recovered is not None:
-            return [undo_line(self._recovered.action)]
+            return [undo_line(self._recovered.action), *_what_a_hold_needs(self._recovered)]
         if self._phase is Phase.REFUSED and self._refusal is not None and self._refusal.kind is Kind.LOCK_HELD:
             return [[Phrase("l", Tone.BUSY), Phrase(" shows who holds it; p plans again.")]]
         if self._phase is not Phase.PLANNED or plan is None:

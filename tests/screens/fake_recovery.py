@@ -68,6 +68,7 @@ RESET = plan("reset", changes=(*plan().changes, Change("failed_attempts", 3, 0),
 UNDO = plan(
     "undo",
     undoes=12,
+    based_on=Fingerprint(state="idle", current_run_id=None, token=8, newest_run_id=72),
     changes=(Change("state", "idle", "complete"), Change("current_run_id", None, 41)),
     steps=("running", "complete"),
     runs=(RunEffect(57, "put back", {"race": 3, "result": 27}), RunEffect(41, "served", SERVED)),

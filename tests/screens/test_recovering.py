@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import pytest
 from textual.pilot import Pilot
-from textual.screen import Screen
 from textual.widgets import Button, Input, Static
 
 from pipeline.errors import Kind
@@ -40,7 +39,7 @@ from tests.screens.pictures import play, press_all, settled
 
 Console = Pilot[str | None]
 AT_FAILED = ("j", "j")  # onto the event that failed and still serves run 41
-Shown = TypeVar("Shown", bound=Screen[object])
+Shown = TypeVar("Shown")
 
 
 def on_top(pilot: Console, kind: type[Shown]) -> Shown:
@@ -91,7 +90,7 @@ async def until(pilot: Console, selector: str, text: str) -> None:
 # ---------------------------------------------------------------- where the keys lead
 
 
-KEYS: tuple[tuple[str, type[Screen[object]], tuple[object, ...]], ...] = (
+KEYS: tuple[tuple[str, type[object], tuple[object, ...]], ...] = (
     ("c", PlanningScreen, ("plan_cleanup", EVENT)),
     ("x", PlanningScreen, ("plan_reset", EVENT)),
     ("z", PlanningScreen, ("plan_undo", 12)),
