@@ -86,7 +86,11 @@ def _database(text: str) -> str:
 
 def _folder(text: str) -> Path:
     path = Path(text).expanduser().absolute()
-    if path.exists() and not path.is_dir():
+    try:
+        is_file = path.exists() and not path.is_dir()
+    except OSError as error:
+        raise ValueError(f"a folder that can be looked at ({error.strerror})") from error
+    if is_file:
         raise ValueError("a folder (this is a file)")
     return path
 

@@ -180,7 +180,14 @@ TABLE: dict[Kind, Rule] = {
         _D, False, 6, 503, "The database cannot be written; check file permissions and the URL given with --db."
     ),
     Kind.DB_BUSY: Rule(_D, True, 6, 503, "Another process holds the database; run the same command again."),
-    Kind.DB_DAMAGED: Rule(_D, False, 6, 500, "Keep a copy of the database file, then restore a backup."),
+    Kind.DB_DAMAGED: Rule(
+        _D,
+        False,
+        6,
+        500,
+        "Look at the disk first: one that cannot be read looks like this too. If `mre checks` says the same, keep a copy "
+        "of the database file and restore a backup, or let `mre rebuild --all` fill a new one.",
+    ),
     Kind.DB_SCHEMA: Rule(
         _D,
         False,

@@ -64,6 +64,7 @@ class Run:
         self._buffer: list[journal.JournalEntry] = []
         self._logged = 0
         self._flushed = self.started
+        self._learned: EventPage | None = None  # not written yet
         self.pages_manifest: str | None = None
         self.keeper = Keeper(store, fence, self.signal, self.shown_progress, way=way, lock=lock)
 
@@ -169,9 +170,8 @@ class Run:
 
     def learn(self, page: EventPage) -> None:
         """Keep what the event page says of the whole event, fenced: a console shows its name even if the run fails."""
-        with self.store.write():
-            lease_rows.lock_fence(self.store, self.fence)
-            event_rows.update_event_facts(self.store, self.event.id, page)
+        self._learned = page
+        self._flush_unless_busy()
 
     def shown_progress(self) -> str:
         """One phrase for the lease row: `fetch 12/33`."""
@@ -189,12 +189,22 @@ class Run:
 
     def flush_if_due(self) -> None:
         if time.monotonic() - self._flushed >= FLUSH_EVERY_S:
+            self._flush_unless_busy()
+
+    def _flush_unless_busy(self) -> None:
+        """What is only for the eye may come late: it is no reason to give up a run that others keep from writing it."""
+        try:
             self.flush()
+        except StoreError as error:
+            if error.kind is not Kind.DB_BUSY:
+                raise
+            self._flushed = time.monotonic()  # not again with every page
 
     def flush(self) -> None:
-        """Write stage, progress and buffered log lines, fenced. Raises StateError(LEASE_LOST), StoreError."""
+        """Write facts, stage, progress and buffered log lines, fenced. Raises StateError(LEASE_LOST), StoreError."""
         with self.store.write():
             lease_rows.lock_fence(self.store, self.fence)
+            self._write_facts()
             done, total = self._pages
             run_rows.update_run(
                 self.store,
@@ -206,6 +216,7 @@ class Run:
             )
             self._write_log()
         self._buffer.clear()  # not before the commit: what was rolled back is written with the next flush
+        self._learned = None
         self._flushed = time.monotonic()
 
     # ------------------------------------------------------------------ ending
@@ -227,6 +238,7 @@ class Run:
             with self.store.write():
                 lease_rows.lock_fence(self.store, self.fence)
                 control.admit(self.store, self.way, control.Moment.PUBLISH)
+                self._write_facts()
                 served = event_rows.get_event(self.store, self.event.id)
                 if served is not None and served.document_sha256 == sha256 and not again:
                     outcome = "unchanged"
@@ -355,6 +367,10 @@ class Run:
         if self._stage is not None:
             self._stage_ms[self._stage] = self._stage_ms.get(self._stage, 0.0) + (now - self._stage_began) * 1000
         self._stage_began = now
+
+    def _write_facts(self) -> None:
+        if self._learned is not None:
+            event_rows.update_event_facts(self.store, self.event.id, self._learned)
 
     def _write_log(self, *last: Report) -> None:
         """Append the buffered lines and these, in the caller's transaction."""

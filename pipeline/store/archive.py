@@ -95,11 +95,10 @@ class PageArchive:
     def save(self, sha256: str, packed: bytes) -> None:
         """As `put`, of a body that is compressed already. One that is there and whole is not written again."""
         path = self._body_path(sha256)
-        if path.exists():
-            with suppress(OSError, zlib.error):  # what cannot be read, or is not what it was, is written anew
-                kept = path.read_bytes()
-                if kept == packed or hashlib.sha256(_unpacked(kept)).hexdigest() == sha256:
-                    return
+        with suppress(OSError, zlib.error):  # what is not there, cannot be read, or is not what it was, is written
+            kept = path.read_bytes()
+            if kept == packed or hashlib.sha256(_unpacked(kept)).hexdigest() == sha256:
+                return
         _write_file(path, packed)
 
     def get(self, sha256: str) -> bytes:
@@ -126,7 +125,7 @@ class PageArchive:
             raise StoreError(Kind.ARCHIVE_FAILED, f"{run_key!r} cannot be a file name in the page archive")
         manifest = PageManifest(run_key=run_key, pages=tuple(pages))
         hashes = {page.sha256 for page in manifest.pages}
-        for missing in (body for body in hashes if not self._body_path(body).exists()):
+        for missing in (body for body in hashes if not _is_there(self._body_path(body))):
             raise StoreError(
                 Kind.ARCHIVE_FAILED, f"The page archive lost the body {missing} before its manifest was written"
             )
@@ -218,6 +217,13 @@ class ServedRecord:
             self._path.unlink(missing_ok=True)
         except OSError as error:
             raise _failed("written", self._path, error) from error
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise _failed("read", path, error) from error
 
 
 def _read_if_there(path: Path) -> bytes | None:

@@ -51,6 +51,12 @@ SQLSTATE_KINDS: dict[str, Kind] = {
     "XX002": Kind.DB_DAMAGED,  # index corrupted
 }
 
+DISK_FAILED = 10  # SQLITE_IOERR
+DISK_REMEDY = (
+    "Look at the disk and the file system that the database is on (room, mount, the system's log), then run the same "
+    "command again; `mre checks` says whether the data is whole."
+)
+
 IN_WORDS: dict[Kind, str] = {
     Kind.DB_UNREACHABLE: "The database cannot be reached",
     Kind.DB_FULL: "The database is full",
@@ -78,6 +84,8 @@ def translate(error: BaseException, *, url: str = "", secret: str = "") -> Store
     if secret:
         said = said.replace(secret, "***")
     kind = _kind(original, said)
+    if getattr(original, "sqlite_errorcode", 0) & 0xFF == DISK_FAILED:
+        return StoreError(kind, f"The disk failed under the database ({url}): {said}", said=said, remedy=DISK_REMEDY)
     where = (
         f" ({url})" if url and kind in (Kind.DB_UNREACHABLE, Kind.DB_DAMAGED, Kind.DB_READONLY, Kind.DB_FULL) else ""
     )

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mre_console.settings as settings_module
 from mre_console.settings import (
     Settings,
     load_settings,
@@ -155,6 +156,16 @@ def test_whatever_is_accepted_as_contact_can_stand_in_a_header(text: str) -> Non
 def test_a_file_where_a_folder_belongs_is_refused(place: Place, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "file" in place.refusal({"data": str(tmp_path / "file")}).message
+
+
+def test_a_folder_that_cannot_be_looked_at_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", fails)
+        with pytest.raises(ValueError, match="Permission denied"):
+            settings_module._folder("/secret")
 
 
 # ---------------------------------------------------------------- config.toml

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import os
@@ -196,3 +197,16 @@ def test_several_archives_in_one_folder(tmp_path: Path) -> None:
     reader = PageArchive(tmp_path)
     for sha256 in manifests:
         assert [reader.get(page.sha256) for page in reader.read_manifest(sha256).pages] == bodies
+
+
+def test_a_disk_that_cannot_even_be_looked_at_is_named(pages: PageArchive, monkeypatch: pytest.MonkeyPatch) -> None:
+    sha256 = pages.put(PAGE)
+
+    def fails(path: Path, **_: Any) -> Any:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr(Path, "stat", fails)
+    with pytest.raises(StoreError) as failure:
+        pages.write_manifest("7000-1-1", [entry(sha256)])
+    assert failure.value.kind is Kind.ARCHIVE_FAILED
+    assert "Input/output error" in failure.value.message

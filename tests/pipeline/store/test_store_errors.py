@@ -175,3 +175,14 @@ def test_postgresql_sqlstates(name: str, kind: Kind) -> None:
     known = translate(getattr(psycopg.errors, name)("it said so"))
     assert known is not None
     assert known.kind is kind
+
+
+@pytest.mark.parametrize(("code", "shown"), [(10 | 4 << 8, "disk I/O error"), (10 | 3 << 8, "disk I/O error")])
+def test_a_disk_that_fails_is_named_with_what_helps(code: int, shown: str) -> None:
+    error = sqlite3.OperationalError(shown)
+    error.sqlite_errorcode = code
+    told = translate(error, url="sqlite:////srv/mre.db")
+    assert told is not None
+    assert told.kind is Kind.DB_ERROR
+    assert told.message == "The disk failed under the database (sqlite:////srv/mre.db): disk I/O error"
+    assert "mre checks" in told.envelope().details["remedy"]
