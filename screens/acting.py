@@ -126,6 +126,9 @@ class ActingScreen(AllowingScreen[None]):
         self._ingest(event.event)
 
     def _ingest(self, event: str) -> None:
+        if reason := self.why_not("ingest"):  # asked for on another screen
+            self.notify(reason, severity="warning", markup=False)
+            return
         self._starting.add(event)
         self._run_errand(self._begin(event))
 

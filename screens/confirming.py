@@ -107,10 +107,15 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
         self._prompt()
 
     @on(Input.Submitted)
-    def _next_field(self, message: Input.Submitted) -> None:
-        """Enter never does it: it leads to the next thing that is missing, at last to Cancel."""
-        field = self._missing(message.input.id)
-        self.query_one(f"#field-{field.name}" if field is not None else "#cancel").focus()
+    def _typed(self, message: Input.Submitted) -> None:
+        """Enter never does it: it leads to what is missing, at last to Cancel."""
+        field = self._missing()
+        if field is None:
+            self.query_one("#cancel").focus()
+        elif message.input.id == f"field-{field.name}":
+            self._say_missing(field)
+        else:
+            self.query_one(f"#field-{field.name}").focus()
 
     def _text(self, field: Field) -> str:
         return " ".join(self.query_one(f"#field-{field.name}", Input).value.split())
@@ -119,10 +124,14 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
         text = self._text(field)
         return bool(text) if field.must_be is None else text == " ".join(field.must_be.split())
 
-    def _missing(self, after: str | None = None) -> Field | None:
-        """The first field that still needs something; the one just left comes last."""
-        fields = sorted(self._deed.fields, key=lambda field: f"field-{field.name}" == after)
-        return next((field for field in fields if not self._is_good(field) and f"field-{field.name}" != after), None)
+    def _missing(self) -> Field | None:
+        """The first field that still needs something."""
+        return next((field for field in self._deed.fields if not self._is_good(field)), None)
+
+    def _say_missing(self, field: Field) -> None:
+        self.query_one(f"#field-{field.name}").focus()
+        what = "this is something else" if self._text(field) else "nothing was typed"
+        self._say(f"✗ {field.label}: {what}.", Tone.BAD)
 
     # ------------------------------------------------------------------ the answer
 
@@ -140,9 +149,7 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
     def action_confirm(self) -> None:
         field = self._missing()
         if field is not None:
-            self.query_one(f"#field-{field.name}").focus()
-            empty = not self._text(field)
-            self._say(f"✗ {field.label}: {'nothing was typed' if empty else 'this is something else'}.", Tone.BAD)
+            self._say_missing(field)
         elif not self._working:
             ticked = any(tick.ticked for tick in self.query(Tick))
             texts = {field.name: self._text(field) for field in self._deed.fields}

@@ -21,7 +21,7 @@ class Tick(Widget, can_focus=True):
     Tick:focus { background: $block-cursor-blurred-background; text-style: bold; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "toggle", "Tick", id="tick.toggle", tooltip="Tick this, or take the tick away"),
+        Binding("space", "tick", "Tick", id="tick.tick", tooltip="Tick this, or take the tick away"),
     ]
 
     ticked: reactive[bool] = reactive(False)
@@ -34,8 +34,8 @@ class Tick(Widget, can_focus=True):
         box = Phrase("[x] ", Tone.BUSY) if self.ticked else Phrase("[ ] ")
         return content([box, Phrase(self._text)])
 
-    def action_toggle(self) -> None:
+    def action_tick(self) -> None:
         self.ticked = not self.ticked
 
     def on_click(self) -> None:
-        self.action_toggle()
+        self.action_tick()

@@ -397,6 +397,8 @@ WARNINGS = (
     ),
 )  # fmt: skip
 
+DISABLED = ControlRow("disabled", "LiveRC changed its pages", "ann", NOW - 12 * MINUTE)
+
 GIB = 1024**3
 MACHINE = Resources(
     engine="sqlite",
