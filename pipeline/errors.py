@@ -185,8 +185,8 @@ TABLE: dict[Kind, Rule] = {
         False,
         6,
         500,
-        "Look at the disk first: one that cannot be read looks like this too. If `mre checks` says the same, keep a copy "
-        "of the database file and restore a backup, or let `mre rebuild --all` fill a new one.",
+        "Look at the disk first: one that cannot be read looks like this too. If `mre checks` says the same, keep a "
+        "copy of the database file and restore a backup, or let `mre rebuild --all` fill a new one.",
     ),
     Kind.DB_SCHEMA: Rule(
         _D,

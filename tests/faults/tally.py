@@ -15,7 +15,7 @@ _NUMBERS = slice(2, 7)
 
 
 class Tally:
-    """One row. `deed` is what is done again and again, `places` how many moments there are for it, if they are known."""
+    """One row. `deed` is what is done again and again, `places` at how many moments it can be done, if known."""
 
     def __init__(self, deed: str, engine: str, places: int | None = None) -> None:
         self.deed, self.engine, self.places = deed, engine, places

@@ -1,4 +1,4 @@
-"""A process that is killed at any Python line or any statement of a recovery action leaves the event as it was, or as it
+"""A process that is killed at any Python line or statement of a recovery action leaves the event as it was, or as it
 was to become.
 
 Each action is one transaction, so there is no third state: not a row more or less, no lock left, and the next attempt

@@ -1,4 +1,4 @@
-"""A run whose progress cannot be written for a while goes on: somebody else holds the database, and lets it go again."""
+"""A run whose progress cannot be written for a while goes on: somebody else holds the database for a time."""
 
 from __future__ import annotations
 
