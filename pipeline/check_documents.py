@@ -60,10 +60,11 @@ class KeptRun:
         return read_pages(self.bodies)
 
     def finding(self, check: str, message: str, *, severity: Severity = "error", **facts: object) -> Finding:
+        """What is wrong with a run that nothing serves is only told: nobody can put it right, and nobody reads it."""
         return Finding(
             check=check,
-            severity=severity,
-            message=f"run {self.run_id}: {message}",
+            severity=severity if self.served else "warning",
+            message=f"run {self.run_id}{'' if self.served else ' (not served)'}: {message}",
             event=self.event_name,
             event_id=self.event_id,
             run_id=self.run_id,

@@ -29,10 +29,19 @@ class Scope:
     event_id: int | None
 
     @cached_property
+    def _events(self) -> list[consistency.Row]:
+        with self.store.read():
+            return consistency.events(self.store, self.event_id)
+
+    @property
     def names(self) -> dict[int, str]:
         """Event → slug/id."""
-        with self.store.read():
-            return {row[0]: row[1] for row in consistency.events(self.store, self.event_id)}
+        return {event_id: name for event_id, name, _ in self._events}
+
+    def severity(self, run_id: int | None) -> Severity:
+        """Rows of a run that is kept but not served are told, not judged: they can never be put right, and whoever
+        serves them again finds it as an error. None: no run's rows."""
+        return "error" if run_id is None or run_id in {served for *_, served in self._events} else "warning"
 
     def finding(
         self,
@@ -97,7 +106,8 @@ def manifest(scope: Scope) -> Iterator[Finding]:
         if wrong:
             text = ", ".join(f"{said} {name} and holds {is_}" for name, (said, is_) in wrong.items())
             yield scope.finding(
-                "manifest", f"run {run_id} was sealed with {text}", event_id=event_id, run_id=run_id,
+                "manifest", f"run {run_id} was sealed with {text}",
+                event_id=event_id, run_id=run_id, severity=scope.severity(run_id),
                 sealed=dict(zip(names, sealed, strict=True)), found=dict(zip(names, found, strict=True)),
             )  # fmt: skip
 
@@ -106,8 +116,9 @@ def header(scope: Scope) -> Iterator[Finding]:
     """Every sealed run has the event's own facts."""
     for event_id, run_id in consistency.headerless(scope.store, scope.event_id):
         yield scope.finding(
-            "header", f"run {run_id} has no record of the event itself", event_id=event_id, run_id=run_id
-        )
+            "header", f"run {run_id} has no record of the event itself",
+            event_id=event_id, run_id=run_id, severity=scope.severity(run_id),
+        )  # fmt: skip
 
 
 # ---------------------------------------------------------------- rows out of place
@@ -132,8 +143,11 @@ def partial_rows(scope: Scope) -> Iterator[Finding]:
 
 def natural_keys(scope: Scope) -> Iterator[Finding]:
     """What names a thing names it once."""
-    for event_id, what, key, count in consistency.duplicate_keys(scope.store, scope.event_id):
-        yield scope.finding("natural-keys", f"{key} stands {count} times", event_id=event_id, what=what, count=count)
+    for event_id, run_id, what, key, count in consistency.duplicate_keys(scope.store, scope.event_id):
+        yield scope.finding(
+            "natural-keys", f"{key} stands {count} times",
+            event_id=event_id, run_id=run_id, severity=scope.severity(run_id), what=what, count=count,
+        )  # fmt: skip
 
 
 def row_order(scope: Scope) -> Iterator[Finding]:
@@ -141,7 +155,7 @@ def row_order(scope: Scope) -> Iterator[Finding]:
     for event_id, run_id, race, lowest, highest, count in consistency.broken_rows(scope.store, scope.event_id):
         yield scope.finding(
             "ordering", f"race {race} has {count} results, numbered {lowest} to {highest}",
-            event_id=event_id, run_id=run_id, race_id=race,
+            event_id=event_id, run_id=run_id, severity=scope.severity(run_id), race_id=race,
         )  # fmt: skip
 
 

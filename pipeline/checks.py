@@ -22,7 +22,7 @@ from pipeline import attempts, check_program
 from pipeline.check_documents import DOCUMENT_CHECKS, PAGE_CHECKS, KeptRun, archive, determinism
 from pipeline.check_rows import ROW_CHECKS, Scope
 from pipeline.errors import Kind, PipelineError, StateError
-from pipeline.findings import Finding
+from pipeline.findings import Finding, Severity
 from pipeline.liverc.build import parser_build
 from pipeline.observe import Bus, progress_report
 from pipeline.stopping import StopSignal
@@ -191,11 +191,12 @@ class _Work:
             rows = consistency.kept_runs(store, event_id)
         for run_id, *facts in rows:
             run = KeptRun(store, self.bench.archive, event_id, event_name, run_id, run_id == served, *facts)
+            severity = self.scope.severity(run_id)
             # A run that cannot be read back says so once, not once a check.
-            if self._make("export", partial(_readable, run)):
+            if self._make("export", partial(_readable, run), severity):
                 for name, functions in DOCUMENT_CHECKS.items():
                     for function in functions:
-                        self._make(name, partial(function, run))
+                        self._make(name, partial(function, run), severity)
                 if run.served:
                     self._check_pages(run)
 
@@ -221,8 +222,8 @@ class _Work:
         if self.scope.event_id is None:
             self._make("determinism", partial(check_program.determinism, root))
 
-    def _make(self, name: str, function: Callable[[], Iterable[Finding]]) -> bool:
-        """Make one check in one consistent read. True: it found nothing."""
+    def _make(self, name: str, function: Callable[[], Iterable[Finding]], severity: Severity = "error") -> bool:
+        """Make one check in one consistent read; `severity`: of not being able to. True: it found nothing."""
         began = time.monotonic()
         try:
             with self.bench.store.read():
@@ -230,15 +231,16 @@ class _Work:
         except PipelineError as error:
             if error.kind in _NO_VERDICT:
                 raise
-            found = [self._impossible(name, error.message)]
+            found = [self._impossible(name, error.message, severity)]
         except Exception as error:  # noqa: BLE001  damaged rows hold values of any type; that is what checks are for
-            found = [self._impossible(name, f"{type(error).__name__}: {error}")]
+            found = [self._impossible(name, f"{type(error).__name__}: {error}", severity)]
         self.spent_ms[name] += (time.monotonic() - began) * 1000
         self.findings += found
         return not found
 
-    def _impossible(self, name: str, why: str) -> Finding:
-        return self.scope.finding(name, f"could not be carried out: {why}"[:500], event_id=self.scope.event_id)
+    def _impossible(self, name: str, why: str, severity: Severity) -> Finding:
+        text = f"could not be carried out: {why}"[:500]
+        return self.scope.finding(name, text, event_id=self.scope.event_id, severity=severity)
 
 
 def _readable(run: KeptRun) -> Iterator[Finding]:

@@ -127,27 +127,31 @@ def partial_rows(store: Store, event_id: int | None) -> list[Row]:
 
 
 def duplicate_keys(store: Store, event_id: int | None) -> list[Row]:
-    """Natural keys that stand more than once: event or None, what, the key in words, how often."""
+    """Natural keys that stand more than once: event and run or None, what, the key in words, how often."""
     of_run = f"JOIN run ON run.id = race.run_id WHERE {_event('run.event_id', event_id)}"
     queries = [
-        f"""SELECT run.event_id, 'race', 'race ' || race.source_race_id || ' in run ' || race.run_id, COUNT(*)
+        f"""SELECT run.event_id, race.run_id, 'race', 'race ' || race.source_race_id || ' in run ' || race.run_id,
+                   COUNT(*)
             FROM race {of_run} GROUP BY run.event_id, race.run_id, race.source_race_id""",
-        f"""SELECT run.event_id, 'result', 'row ' || result.row_number || ' of race ' || race.source_race_id, COUNT(*)
+        f"""SELECT run.event_id, race.run_id, 'result',
+                   'row ' || result.row_number || ' of race ' || race.source_race_id, COUNT(*)
             FROM result JOIN race ON race.id = result.race_id {of_run}
             GROUP BY run.event_id, race.run_id, race.source_race_id, result.race_id, result.row_number""",
-        f"""SELECT run.event_id, 'driver',
+        f"""SELECT run.event_id, race.run_id, 'driver',
                    'driver ' || result.source_driver_id || ' in race ' || race.source_race_id, COUNT(*)
             FROM result JOIN race ON race.id = result.race_id {of_run} AND result.source_driver_id IS NOT NULL
             GROUP BY run.event_id, race.run_id, race.source_race_id, result.race_id, result.source_driver_id""",
-        f"""SELECT run.event_id, 'entry', 'row ' || entry.row_number || ' of run ' || entry.run_id, COUNT(*)
+        f"""SELECT run.event_id, entry.run_id, 'entry', 'row ' || entry.row_number || ' of run ' || entry.run_id,
+                   COUNT(*)
             FROM entry JOIN run ON run.id = entry.run_id WHERE {_event("run.event_id", event_id)}
             GROUP BY run.event_id, entry.run_id, entry.row_number""",
     ]
     if event_id is None:
         queries += [
-            """SELECT CAST(NULL AS BIGINT), 'event', 'event ' || source_event_id || ' of ' || source, COUNT(*)
+            """SELECT CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), 'event',
+                      'event ' || source_event_id || ' of ' || source, COUNT(*)
                FROM event GROUP BY source, source_event_id""",
-            """SELECT CAST(NULL AS BIGINT), 'track', 'track ' || LOWER(slug), COUNT(*)
+            """SELECT CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), 'track', 'track ' || LOWER(slug), COUNT(*)
                FROM track GROUP BY LOWER(slug)""",
         ]
     return [row for query in queries for row in store.sql(f"{query} HAVING COUNT(*) > 1")]

@@ -127,11 +127,6 @@ DAMAGES: dict[str, Damage] = {
         f"DELETE FROM result WHERE race_id = {_RACE}",
         f"DELETE FROM race WHERE id = {_RACE}",
     ),
-    "a race of the older generation is gone": hurt(
-        "manifest",
-        "DELETE FROM race WHERE id = "
-        "(SELECT MIN(race.id) FROM race JOIN run ON run.id = run_id WHERE event_id = {event})",
-    ),
     "a lap is gone": hurt("lap-counts", f"DELETE FROM lap WHERE result_id = {_RESULT} AND lap_number = {_LAST_LAP}"),
     "a lap in the middle is gone": hurt("laps", f"DELETE FROM lap WHERE result_id = {_RESULT} AND lap_number = 3"),
     "a lap is a millisecond longer": hurt(
@@ -298,6 +293,29 @@ def is_named(house: House, inflicted: Damage) -> None:
         assert named == {inflicted.found_by}
     assert house.other not in {finding.event for finding in report.findings}
     assert all(finding.message for finding in report.findings)
+
+
+def test_damage_to_a_generation_that_is_not_served_is_told_and_judged_once_it_is_served(house: House) -> None:
+    """Nobody can put it right, so an error would hold the event for ever; whoever serves it again finds one."""
+    oldest = house.one(f"SELECT MIN(id) FROM run WHERE event_id = {house.victim.id} AND sealed")
+    result = f"(SELECT MIN(result.id) FROM result JOIN race ON race.id = race_id WHERE run_id = {oldest})"
+    damage(
+        house.service.store,
+        f"UPDATE lap SET lap_time_ms = lap_time_ms + 1 WHERE result_id = {result} AND lap_number = 2",
+        f"DELETE FROM event_header WHERE run_id = {oldest}",
+    )
+    report = house.check()
+    assert report.passed
+    named = {(finding.check, finding.severity, finding.run_id) for finding in report.findings}
+    assert named >= {("manifest", "warning", oldest), ("header", "warning", oldest)}
+    assert house.service.event(house.name).held_at is None
+
+    recovered = house.service.act(house.service.plan_restore(house.name, oldest))
+    assert recovered.checks is not None
+    assert {"manifest", "header"} <= {one.check for one in recovered.checks.findings if one.severity == "error"}
+    assert recovered.checks.held == (house.name,)
+    house.service.undo(recovered.action.id)
+    assert house.service.event(house.name).held_at is None
 
 
 def test_two_healthy_events_are_quiet(house: House) -> None:
