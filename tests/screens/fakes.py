@@ -89,7 +89,8 @@ class FakeService(FakeRecovery):
     read_only: bool = False
     switch: ControlRow = field(default_factory=ControlRow)
     frees_itself: bool = True  # whether a holder stops when it is asked to
-    tick_fails: PipelineError | None = None
+    tick_fails: Exception | None = None
+    ticks: int = 0
     machine: Resources | None = None
     done: Callable[[Any], None] | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -165,6 +166,7 @@ class FakeService(FakeRecovery):
     # ---------------------------------------------------------------- locks, the switch, the machine
 
     def tick(self) -> object:
+        self.ticks += 1
         if self.tick_fails is not None:
             raise self.tick_fails
         return None

@@ -97,6 +97,41 @@ def test_speed_is_measured_over_the_last_seconds() -> None:
     assert dict(meter.note({2: 5}, 40.0)) == {2: 0.0}
 
 
+# ---------------------------------------------------------------- what dead holders left behind
+
+
+def test_dead_holders_are_seen_to_now_and_then_where_there_are_locks() -> None:
+    service, clock = busy_service(), StillClock()
+    looker = Looker(service, clock)
+    for now, ticks in ((100.0, 1), (101.0, 1), (102.5, 2), (110.0, 3)):
+        clock.now = now
+        looker.look("")
+        assert service.ticks == ticks
+    service.locks = ()
+    clock.now = 200.0
+    looker.look("")
+    assert service.ticks == 3
+
+
+def test_a_read_only_console_releases_nothing() -> None:
+    service = busy_service(read_only=True)
+    Looker(service, StillClock()).look("")
+    assert service.ticks == 0
+
+
+@pytest.mark.parametrize("error", [failure(Kind.DB_BUSY, "busy"), ZeroDivisionError("of all things")])
+def test_a_release_that_fails_is_told_and_takes_nothing_from_the_picture(error: Exception) -> None:
+    service, clock = busy_service(tick_fails=error), StillClock()
+    looker = Looker(service, clock)
+    picture = looker.look("")
+    assert picture.trouble is None
+    assert picture.untidied is not None
+    assert str(error).endswith(picture.untidied.message.rpartition(": ")[2])
+    assert looker.look("").untidied == picture.untidied  # until it is tried again
+    service.tick_fails, clock.now = None, clock.now + 60
+    assert looker.look("").untidied is None
+
+
 # ---------------------------------------------------------------- the thread
 
 
