@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Struct
+from peewee import Case
 
 from pipeline.store.database import Store
 from pipeline.store.models import Event
@@ -35,8 +36,10 @@ def count(store: Store, event_id: int) -> Attempts:
 
 
 def set_counts(store: Store, event_id: int, attempts: Attempts, *, retry_in_ms: int | None) -> None:
-    """The new counts; the next automatic attempt is due `retry_in_ms` from now, or never."""
-    retry_at = None if retry_in_ms is None else store.now_ms() + retry_in_ms
+    """The new counts; the next automatic attempt is due `retry_in_ms` from now, or never: also while it is held."""
+    retry_at = None
+    if retry_in_ms is not None:
+        retry_at = Case(None, [(Event.held_at.is_null(), store.now_ms() + retry_in_ms)], None)
     store.change(
         Event.update(failed_attempts=attempts.failed_attempts, lost_runs=attempts.lost_runs, retry_at=retry_at).where(
             Event.id == event_id
