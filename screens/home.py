@@ -248,14 +248,14 @@ class HomeScreen(RecoveringScreen):
     def action_filter(self) -> None:
         field = self.query_one("#filter", Input)
         field.display = True
-        field.focus()
+        self.set_focus(field)  # at once: what is typed next must not act on the events
 
     def action_clear_filter(self) -> None:
         field = self.query_one("#filter", Input)
         field.value = ""
         field.display = False
         self._source.look_for("")
-        self.query_one("#events").focus()
+        self.set_focus(self.query_one("#events"))
 
     @on(Input.Changed, "#filter")
     def _filter_changed(self, message: Input.Changed) -> None:
@@ -265,4 +265,4 @@ class HomeScreen(RecoveringScreen):
     def _filter_kept(self) -> None:
         field = self.query_one("#filter", Input)
         field.display = bool(field.value.strip())
-        self.query_one("#events").focus()
+        self.set_focus(self.query_one("#events"))

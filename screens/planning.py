@@ -203,11 +203,11 @@ class PlanningScreen(AllowingScreen[None]):
             self.dismiss()
 
     def action_reason(self) -> None:
-        self.query_one("#reason").focus()
+        self.set_focus(self.query_one("#reason"))  # at once: what is typed next must not confirm anything
 
     @on(Input.Submitted, "#reason")
     def _reason_given(self) -> None:
-        self.query_one("#cancel").focus()
+        self.set_focus(self.query_one("#cancel"))
 
     # ------------------------------------------------------------------ acting
 
@@ -286,7 +286,7 @@ class PlanningScreen(AllowingScreen[None]):
         cancel.label = "Cancel" if phase in (Phase.PLANNING, Phase.PLANNED) else "Back"
         cancel.disabled = phase is Phase.ACTING
         if not cancel.disabled:
-            cancel.focus()
+            self.set_focus(cancel)
         self.refresh_bindings()
 
     def _next(self) -> list[Line]:
