@@ -127,7 +127,7 @@ class ActingScreen(AllowingScreen[None]):
 
     def _ingest(self, event: str) -> None:
         if reason := self.why_not("ingest"):  # asked for on another screen
-            self.notify(reason, severity="warning", markup=False)
+            self._say_once(reason)
             return
         self._starting.add(event)
         self._run_errand(self._begin(event))

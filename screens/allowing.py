@@ -5,6 +5,7 @@ The service refuses by itself whatever the switch or the read-only mode forbid; 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, TypeVar
@@ -45,6 +46,7 @@ class AllowingScreen(Screen[Result]):
         super().__init__()
         self._service = service
         self._picture = picture
+        self._said_at: dict[str, float] = {}  # reason → when it was said last, in monotonic seconds
         self._reasons: list[str] = []  # why each of `ways` was greyed when the bindings were drawn last
 
     def why_not(self, action: str) -> str:
@@ -74,4 +76,11 @@ class AllowingScreen(Screen[Result]):
         """Only keys that nothing else has taken arrive here."""
         active = self.active_bindings.get(event.key)
         if active is not None and not active.enabled and (reason := self.why_not(active.binding.action)):
+            self._say_once(reason)
+
+    def _say_once(self, reason: str) -> None:
+        """A key pressed again and again does not fill the screen with the same note."""
+        now = time.monotonic()
+        if now - self._said_at.get(reason, -self.app.NOTIFICATION_TIMEOUT) >= self.app.NOTIFICATION_TIMEOUT:
+            self._said_at[reason] = now
             self.notify(reason, severity="warning", markup=False)

@@ -92,6 +92,7 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
         yield KeyLine()
 
     def on_mount(self) -> None:
+        self.app.clear_notifications()  # they would lie over the buttons
         first = self._missing()
         self.query_one(f"#field-{first.name}" if first is not None else "#cancel").focus()
         self._prompt()
@@ -111,11 +112,11 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
         """Enter never does it: it leads to what is missing, at last to Cancel."""
         field = self._missing()
         if field is None:
-            self.query_one("#cancel").focus()
+            self.set_focus(self.query_one("#cancel"))
         elif message.input.id == f"field-{field.name}":
             self._say_missing(field)
         else:
-            self.query_one(f"#field-{field.name}").focus()
+            self.set_focus(self.query_one(f"#field-{field.name}"))
 
     def _text(self, field: Field) -> str:
         return " ".join(self.query_one(f"#field-{field.name}", Input).value.split())
@@ -129,9 +130,9 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
         return next((field for field in self._deed.fields if not self._is_good(field)), None)
 
     def _say_missing(self, field: Field) -> None:
-        self.query_one(f"#field-{field.name}").focus()
-        what = "this is something else" if self._text(field) else "nothing was typed"
-        self._say(f"✗ {field.label}: {what}.", Tone.BAD)
+        self.set_focus(self.query_one(f"#field-{field.name}"))
+        typed = self._text(field)
+        self._say(f"✗ This is not “{field.must_be}”." if typed else "✗ Nothing was typed here yet.", Tone.BAD)
 
     # ------------------------------------------------------------------ the answer
 
@@ -166,7 +167,7 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
             # What to do about wrong words in general is said for the command line; here the message says enough.
             remedy = error.details.get("remedy") or ("" if error.kind is Kind.USAGE else error.rule.remedy)
             self._say(f"✗ {clean(error.message)}\n{clean(str(remedy))}", Tone.BAD)
-            self.query_one("#cancel").focus()
+            self.set_focus(self.query_one("#cancel"))
         else:
             self.dismiss(result)
 

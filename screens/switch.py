@@ -112,6 +112,7 @@ class SwitchScreen(ModalScreen[bool]):
         yield KeyLine()
 
     def on_mount(self) -> None:
+        self.app.clear_notifications()  # they would lie over the buttons
         self.query_one("#close").focus()
         self._draw()
         self._read()

@@ -121,10 +121,11 @@ def evidence_lines(lock: LockView) -> list[Line]:
 
 
 def _lock_remedy(lock: LockView) -> list[Line]:
-    where = clean(lock.holder.host) if lock.holder is not None else "its machine"
+    holder = lock.holder
+    where, pid = (clean(holder.host), f" {holder.pid}") if holder is not None else ("its machine", "")
     can = {
         "ALIVE": "It works, and gives the lock back by itself. s asks it to stop.",
-        "STOPPED": f"Wake it on {where} (kill -CONT), or take the lock with x.",
+        "STOPPED": f"Wake it on {where} (kill -CONT{pid}), or take the lock with x.",
         "DEAD": "Its lock is released within seconds, unless the setting release_dead says no. x takes it at once.",
     }.get(lock.verdict, f"Look on {where} first. If it is gone or hangs, take the lock with x.")
     return [

@@ -67,7 +67,8 @@ def header_line(facts: Facts, width: int) -> list[Phrase]:
     middle = [phrase for phrase in counts if phrase.text]
     room = width - _length(right) - 4
     site = Phrase(shortened(clean(facts.site), SITE_WIDTH), Tone.QUIET)
-    while middle and _length(middle) + 3 * len(middle) + cell_len(site.text) + LEAST_DATABASE + 8 > room:
+    kept = cell_len(site.text) + 8 + (0 if facts.badge else LEAST_DATABASE)  # beside a badge, failures matter more
+    while middle and _length(middle) + 3 * len(middle) + kept > room:
         middle.pop()
     left = [Phrase(" MRE ", Tone.BUSY), site]
     for phrase in middle:

@@ -63,7 +63,6 @@ SCENES = {
     "races_failing": Scene(lambda: one_served(refusal=BUSY), ("enter",)),
     "warnings": Scene(lambda: one_served(warnings=WARNINGS), ("w",)),
     "warnings_empty": Scene(one_served, ("w",)),
-    "lock": Scene(lambda: one_served(locks=busy_service().locks[1:]), ("3", "enter")),
     "help": Scene(one_served, ("question_mark",)),
 }  # fmt: skip
 

@@ -77,7 +77,7 @@ def test_nothing_is_disabled_without_a_reason_or_by_the_same_key_again() -> None
     async def steps(pilot: Console) -> None:
         await press_all(pilot, ("d", "enter", "tab", "y"))
         assert isinstance(pilot.app.screen, ConfirmScreen)
-        assert "Reason: nothing was typed" in shown(pilot, "#message")
+        assert "Nothing was typed" in shown(pilot, "#message")
         await press_all(pilot, ("d", "d", "enter", "d", "escape"))
         assert isinstance(pilot.app.screen, HomeScreen)
 
@@ -164,7 +164,7 @@ def test_a_switch_that_is_off_greys_what_fetches_and_says_who_and_why(switch: Co
         await press_all(pilot, ("j", "j", *"artu"))
         enabled = {key: pilot.app.screen.active_bindings[key].enabled for key in "artuldme"}
         assert [key for key, free in enabled.items() if free] == [*"ldme"]
-        assert [text.endswith("ann said: LiveRC changed its pages") for text in said(pilot)] == [True] * 4
+        assert [text.endswith("ann said: LiveRC changed its pages") for text in said(pilot)] == [True]
 
     play(console(service), steps)
     assert service.called == []
@@ -177,7 +177,7 @@ def test_read_only_greys_every_action_and_says_why() -> None:
         await press_all(pilot, ("j", "j", *"artud"))
         enabled = {key: pilot.app.screen.active_bindings[key].enabled for key in "artudlme"}
         assert [key for key, free in enabled.items() if free] == [*"lme"]
-        assert said(pilot) == [READ_ONLY] * 5
+        assert said(pilot) == [READ_ONLY]
 
     play(console(service), steps)
     assert service.called == []
@@ -198,7 +198,7 @@ def test_a_failed_event_is_not_retried_from_its_failure_while_ingestion_is_disab
 def test_a_key_without_anything_to_act_on_says_so() -> None:
     async def steps(pilot: Console) -> None:
         await press_all(pilot, ("escape", "r", "e"))
-        assert said(pilot) == ["There is no event under the cursor."] * 2
+        assert said(pilot) == ["There is no event under the cursor."]
 
     play(console(FakeService()), steps)
 
