@@ -94,7 +94,7 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
     def on_mount(self) -> None:
         self.app.clear_notifications()  # they would lie over the buttons
         first = self._missing()
-        self.query_one(f"#field-{first.name}" if first is not None else "#cancel").focus()
+        self.set_focus(self.query_one(f"#field-{first.name}" if first is not None else "#cancel"))
         self._prompt()
 
     def _prompt(self) -> None:
@@ -112,7 +112,7 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
         """Enter never does it: it leads to what is missing, at last to Cancel."""
         field = self._missing()
         if field is None:
-            self.set_focus(self.query_one("#cancel"))
+            self.set_focus(self.query_one("#cancel"))  # at once: what is typed next must not end in the field
         elif message.input.id == f"field-{field.name}":
             self._say_missing(field)
         else:

@@ -304,7 +304,7 @@ def _fields(lock: LockView, reason: str = "") -> tuple[Field, ...]:
     why = Field("reason", "Reason", "why; whoever reads the warning wants to know", value=reason)
     if lock.verdict != "ALIVE":
         return (why,)
-    name = clean(lock.name_to_type)
+    name = " ".join(clean(lock.name_to_type).split())
     return why, Field("name", f"The holder is alive. Type the event's name: {name}", name, must_be=name)
 
 

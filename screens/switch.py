@@ -113,7 +113,7 @@ class SwitchScreen(ModalScreen[bool]):
 
     def on_mount(self) -> None:
         self.app.clear_notifications()  # they would lie over the buttons
-        self.query_one("#close").focus()
+        self.set_focus(self.query_one("#close"))
         self._draw()
         self._read()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.screens.fakes import busy_service, console
 from tests.screens.pictures import play, press_all
 
 ROOT = Path(__file__).parents[2]
+UNWRITTEN = {"shift+tab", "ctrl+q", "ctrl+c", "space"}  # the help has them
 HEAVY = ("numpy", "textual_plot", "peewee", "lxml", "httpx", "psutil", "pipeline.ingest", "pipeline.store.database")
 
 
@@ -55,6 +57,17 @@ def test_every_binding_has_an_id_of_its_own_and_a_tooltip() -> None:
         assert binding.description, f"{node.__name__} {binding.key}"
     ids = [binding.id for _, binding in bindings]
     assert len(set(ids)) == len(ids)
+
+
+def test_the_readme_has_every_key_of_the_home_screen_and_the_locks() -> None:
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## The console\n")[1].split("\n## ")[0]
+    written = set(re.findall(r"`([^`]+)`", section))
+    shown = {"slash": "/", "escape": "esc", "question_mark": "?", "enter": "⏎"}
+    numbers = {str(number) for number in range(1, 5)}  # "`1` to `4`"
+    for node, binding in own_bindings():
+        if (binding.id or "").split(".")[0] in ("home", "recovery", "locks", "app"):
+            keys = {shown.get(key, key) for key in binding.key.split(",")}
+            assert keys & (written | numbers | UNWRITTEN), f"{node.__name__} {binding.key}"
 
 
 def test_no_widget_brings_bindings_without_an_id_along() -> None:

@@ -268,7 +268,7 @@ def test_the_lock_of_a_holder_that_is_alive_needs_the_events_name_as_well() -> N
         await press_all(pilot, ("enter", "enter"))
         assert "Nothing was typed" in message(pilot)
         await press_all(pilot, ("W", "enter"))
-        assert message(pilot) == "✗ This is not “Winter Series  Round 3”."
+        assert message(pilot) == "✗ This is not “Winter Series Round 3”."
         await press_all(pilot, ("tab", "y"))
         assert pilot.app.focused is name
         assert service.called == []
