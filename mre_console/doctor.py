@@ -31,8 +31,6 @@ CLOCK_TOLERANCE_MS = (
 )
 EARLIEST_PLAUSIBLE = datetime(2026, 1, 1, tzinfo=UTC)  # this program is younger
 MIB = 1024 * 1024
-DISK_FAIL_BYTES = 100 * MIB
-DISK_WARN_BYTES = 1024 * MIB
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 Level = Literal["ok", "warn", "fail"]
@@ -116,6 +114,8 @@ def check_data_folder(settings: Settings) -> Check:
 
 
 def check_disk(settings: Settings) -> Check:
+    from pipeline.resources import DISK_FAIL_BYTES, DISK_WARN_BYTES
+
     folder = _nearest(settings.data)
     free = shutil.disk_usage(folder).free
     found = f"{free / MIB:,.0f} MiB free at {folder}"

@@ -16,6 +16,7 @@ import pytest
 from mre_console import doctor
 from mre_console.cli.main import run
 from mre_console.settings import Settings, load_settings
+from pipeline import resources
 from pipeline.store import database
 
 
@@ -43,7 +44,7 @@ def _line(check: doctor.Check) -> tuple[str, bool]:
 def test_a_healthy_machine_gives_no_complaint_and_stays_as_it_was(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=doctor.DISK_WARN_BYTES))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=resources.DISK_WARN_BYTES))
     monkeypatch.setattr(database, "sqlite_version", lambda: (3, 51, 3))
     findings = list(doctor.examine(settings))
     assert [_line(check) for check in findings] == [("ok", False)] * len(findings)
@@ -92,10 +93,10 @@ def test_a_data_folder_that_cannot_be_made_or_written_fails(
 @pytest.mark.parametrize(
     ("free", "level"),
     [
-        (doctor.DISK_FAIL_BYTES - 1, "fail"),
-        (doctor.DISK_FAIL_BYTES, "warn"),
-        (doctor.DISK_WARN_BYTES - 1, "warn"),
-        (doctor.DISK_WARN_BYTES, "ok"),
+        (resources.DISK_FAIL_BYTES - 1, "fail"),
+        (resources.DISK_FAIL_BYTES, "warn"),
+        (resources.DISK_WARN_BYTES - 1, "warn"),
+        (resources.DISK_WARN_BYTES, "ok"),
     ],
 )
 def test_a_disk_that_runs_full_is_named(
