@@ -1,7 +1,7 @@
 """A process under strace: which of its system calls touch its files, and what becomes of it when one of them fails.
 
-A call is known by its name and by how many of that name the process has made since the tracer came. Only the thread
-that halted is traced, so exactly one call fails.
+A call is known by its name and by how many of that name its thread has made since the tracer came. Only one thread is
+traced, so exactly one call fails.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import shutil
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 import pytest
 
-from tests.faults.processes import Attempt
+from tests.faults.processes import Attempt, Gate
 
 ATTACH_S = 10.0
 FAILURES = ("SIGKILL", "EIO", "ENOSPC")
@@ -68,28 +68,57 @@ class Traced:
         """All that touched a file of the program, in order."""
         return [seen.call for seen in self._seen if seen.call.file]
 
-    def hit(self, injection: Injection) -> bool:
-        """Whether the chosen call came up, and was one on the program's files this time too."""
+    def hit(self, injection: Injection) -> Call | None:
+        """The call that failed. It may be another one than was meant, for what is written when depends on the clock;
+        None: none did, or it was not on a file of the program."""
         if injection.failure == "SIGKILL":
-            return self.attempt.wait() == -signal.SIGKILL
-        return any(seen.injected and seen.call.file for seen in self._seen)
+            return injection.call if self.attempt.wait() == -signal.SIGKILL else None
+        return next((seen.call for seen in self._seen if seen.injected and seen.call.file), None)
 
 
-def traced(launch: Callable[[], Attempt], log: Path, files: Sequence[Path], *options: str) -> Traced:
-    """Launch a process that halts at once (`inside.Halted`), let strace attach, and let it go on to its end.
+class MainThread:
+    """A process that has stopped itself at its beginning (`inside.Halted`)."""
+
+    def wait(self, attempt: Attempt) -> int:
+        """Wait until it can be traced; the thread to trace."""
+        while psutil.Process(attempt.pid).status() != psutil.STATUS_STOPPED:
+            assert not attempt.ended_within(0.001), attempt.said
+        return attempt.pid
+
+    def release(self, attempt: Attempt) -> None:
+        attempt.send(signal.SIGCONT)
+
+
+class KeeperThread:
+    """The thread that keeps the lease, waiting at its beginning (`inside.HaltedKeeper`)."""
+
+    def __init__(self, gate: Gate, told: Path) -> None:
+        self._gate, self._told = gate, told
+
+    def wait(self, attempt: Attempt) -> int:
+        assert self._gate.reached_by(attempt), attempt.said
+        return int(self._told.read_text(encoding="utf-8"))
+
+    def release(self, attempt: Attempt) -> None:
+        self._gate.open()
+
+
+def traced(
+    attempt: Attempt, halted: MainThread | KeeperThread, log: Path, files: Sequence[Path], *options: str
+) -> Traced:
+    """Attach strace to a thread that waits for it, and let it go on until the process has ended.
 
     Args:
         files: what the names of the program's files begin with; calls on others are counted, but have no `file`.
     """
-    attempt = launch()
-    _wait_until_halted(attempt)
+    thread = halted.wait(attempt)
     arguments = [STRACE, "-y", "-qq", "-s", "0", "-o", str(log), "--trace=%file,%desc", *options]
-    tracer = subprocess.Popen([*arguments, "-p", str(attempt.pid)], stderr=subprocess.PIPE)
+    tracer = subprocess.Popen([*arguments, "-p", str(thread)], stderr=subprocess.PIPE)
     try:
-        while not _is_traced(attempt.pid):
+        while not _is_traced(attempt.pid, thread):
             assert tracer.poll() is None, tracer.communicate()[1].decode()
             attempt.ended_within(0.001)
-        attempt.send(signal.SIGCONT)
+        halted.release(attempt)
         attempt.wait()
         tracer.wait(ATTACH_S)
     finally:
@@ -98,13 +127,8 @@ def traced(launch: Callable[[], Attempt], log: Path, files: Sequence[Path], *opt
     return Traced(attempt, log, files)
 
 
-def _wait_until_halted(attempt: Attempt) -> None:
-    while psutil.Process(attempt.pid).status() != psutil.STATUS_STOPPED:
-        assert not attempt.ended_within(0.001), attempt.said
-
-
-def _is_traced(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+def _is_traced(pid: int, thread: int) -> bool:
+    status = Path(f"/proc/{pid}/task/{thread}/status").read_text(encoding="utf-8")
     return "TracerPid:\t0\n" not in status
 
 

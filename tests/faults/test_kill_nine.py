@@ -1,8 +1,8 @@
 """A process that is killed leaves the old run or the new one served, whole, and the next run succeeds.
 
 At random moments over the whole of a run; at every statement and every line of the code that publishes; at every line
-of a retry and of a rebuild, checks included, but not of what only reads and computes; at every statement from an empty
-database on. What is served after each death is compared byte for byte.
+(SQLite) or statement (PostgreSQL) of a retry and of a rebuild, checks included, but not of what only reads and
+computes; at every statement from an empty database on. What is served after each death is compared byte for byte.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mre_console.simulator.faults import Fault
 from pipeline.errors import Kind, PipelineError
 from tests.conftest import NewDatabase
 from tests.faults.conftest import FAULTS, Count, SetScene
-from tests.faults.inside import Lines, Statements, torn_publish
+from tests.faults.inside import Lines, Places, Statements, torn_publish
 from tests.faults.processes import Attempt, Launcher
 from tests.faults.scenes import Scene, small_site, tiny_site
 
@@ -30,6 +30,7 @@ SAMPLE = 5  # places of each kind in `make test`
 SEED = 20_261_123
 FRESH_EVERY = 4  # every so many kills hit the first ingestion of an event
 PHASES = ("starting", "fetching", "publishing", "fetching", "publishing")  # in turn
+BY_ENGINE: dict[str, type[Places]] = {"sqlite": Lines, "postgresql": Statements}  # long commands: each kind once
 PUBLISH = "pipeline.runs:Run.publish"
 
 
@@ -134,10 +135,12 @@ def test_killed_at_every_statement_of_publishing(
 def test_killed_at_every_line_of_publishing(set_scene: SetScene, tmp_path: Path, engine: str, count: Count) -> None:
     scene = set_scene(tiny_site())
     scene.ingest()
-    kill_at_lines(scene, ["ingest", scene.name], tmp_path / "places.json", (PUBLISH,), scene.correct, count, engine)
+    kill_everywhere(
+        Lines, scene, ["ingest", scene.name], tmp_path / "places.json", (PUBLISH,), scene.correct, count, engine
+    )
 
 
-def test_killed_at_every_line_of_a_retry(set_scene: SetScene, tmp_path: Path, engine: str, count: Count) -> None:
+def test_killed_anywhere_in_a_retry(set_scene: SetScene, tmp_path: Path, engine: str, count: Count) -> None:
     """From before the run until after the checks of what it published."""
     scene = set_scene(tiny_site())
     scene.ingest()
@@ -151,10 +154,12 @@ def test_killed_at_every_line_of_a_retry(set_scene: SetScene, tmp_path: Path, en
         scene.server.faults.remove(fault)
 
     watched = ("pipeline.ingest:ingest_event", "pipeline.checks:require")
-    kill_at_lines(scene, ["retry", scene.name, "--yes"], tmp_path / "places.json", watched, fail, count, engine)
+    kill_everywhere(
+        BY_ENGINE[engine], scene, ["retry", scene.name, "--yes"], tmp_path / "places.json", watched, fail, count, engine
+    )
 
 
-def test_killed_at_every_line_of_a_rebuild(set_scene: SetScene, tmp_path: Path, engine: str, count: Count) -> None:
+def test_killed_anywhere_in_a_rebuild(set_scene: SetScene, tmp_path: Path, engine: str, count: Count) -> None:
     scene = set_scene(tiny_site())
     scene.ingest()
 
@@ -162,10 +167,13 @@ def test_killed_at_every_line_of_a_rebuild(set_scene: SetScene, tmp_path: Path, 
         scene.service.reset_event_ingestion(scene.name)
 
     watched = ("pipeline.rebuild:_rebuild",)
-    kill_at_lines(scene, ["rebuild", scene.name], tmp_path / "places.json", watched, lose, count, engine)
+    kill_everywhere(
+        BY_ENGINE[engine], scene, ["rebuild", scene.name], tmp_path / "places.json", watched, lose, count, engine
+    )
 
 
-def kill_at_lines(
+def kill_everywhere(
+    places: type[Places],
     scene: Scene,
     words: list[str],
     listing: Path,
@@ -174,16 +182,16 @@ def kill_at_lines(
     count: Count,
     engine: str,
 ) -> None:
-    """Die before every line of what is watched of a command; `prepare` makes that there is something for it to do."""
+    """Die at every place in what is watched of a command; `prepare` makes that there is something for it to do."""
     for _ in range(2):  # the first one pays for what is loaded once
         prepare()
-        names = names_of(scene.order(*words, prepare=Lines(0, listing, *watched)), listing)
+        names = names_of(scene.order(*words, prepare=places(0, listing, *watched)), listing)
     what = "publish" if watched == (PUBLISH,) else words[0]
-    with count(f"kill -9 at a line of {what}", engine, len(names)) as tally:
+    with count(f"kill -9 at a {places.__name__[:-1].lower()} of {what}", engine, len(names)) as tally:
         for number, name in chosen(names, len(names)):
             prepare()
             old = scene.served()
-            attempt = scene.order(*words, prepare=Lines(number, listing, *watched))
+            attempt = scene.order(*words, prepare=places(number, listing, *watched))
             if attempt.wait() == 0:  # where progress is written depends on the clock
                 tally.saw(scene.check_whole(scene.truth()) + 1, "not reached")
                 continue

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from mre_console.simulator.faults import Fault
 from tests.faults.conftest import FAULTS, Count, SetScene
-from tests.faults.inside import Halted
-from tests.faults.processes import Attempt
+from tests.faults.inside import Halted, HaltedKeeper
+from tests.faults.processes import Attempt, Gate
 from tests.faults.scenes import Scene, tiny_site
-from tests.faults.system_calls import FAILURES, Call, Injection, Traced, needs_strace, traced
+from tests.faults.system_calls import FAILURES, Call, Injection, KeeperThread, MainThread, Traced, needs_strace, traced
 
 SAMPLE = 3  # of each failure in `make test`
 SEED = 20_261_123
@@ -45,10 +46,7 @@ class Bench:
 
     def run(self, *options: str) -> Traced:
         self.scene.service.store.close()  # the last one who closes it tidies up: that has to be the traced process
-        return traced(self._launch, self._log, self._files, *options)
-
-    def _launch(self) -> Attempt:
-        return self.scene.order(*self.words, prepare=Halted())
+        return traced(self.scene.order(*self.words, prepare=Halted()), MainThread(), self._log, self._files, *options)
 
 
 class Ingest(Bench):
@@ -56,6 +54,20 @@ class Ingest(Bench):
         self.words = ["ingest", self.scene.name]
         self.scene.correct()
         return self.scene.truth()
+
+
+class KeepLease(Ingest):
+    """What the run's other thread does meanwhile, which looks after the lease."""
+
+    def run(self, *options: str) -> Traced:
+        self.scene.service.store.close()
+        last = self.scene.site.document(self.scene.event_id).races[0].source_race_id
+        fault = self.scene.server.faults.add(Fault("slow", "race_result", id=last, seconds=0.3))
+        gate, told = Gate(self._log.with_name(f"gate-{len(self.scene.server.requests)}")), self._log.with_name("thread")
+        attempt = self.scene.order(*self.words, prepare=HaltedKeeper(gate.path, told))
+        seen = traced(attempt, KeeperThread(gate, told), self._log, self._files, *options)
+        self.scene.server.faults.remove(fault)
+        return seen
 
 
 class Reset(Bench):
@@ -80,7 +92,9 @@ def chosen(calls: list[Call], failure: str) -> list[Call]:
 
 
 @pytest.mark.parametrize("failures", [[one] for one in FAILURES] if FAULTS else [FAILURES], ids="-".join)
-@pytest.mark.parametrize("command", [Ingest, Reset, Undo] if FAULTS else [Ingest], ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "command", [Ingest, KeepLease, Reset, Undo] if FAULTS else [Ingest], ids=lambda one: one.__name__
+)
 def test_every_system_call_fails_once(
     set_scene: SetScene, command: type[Bench], failures: Sequence[str], tmp_path: Path, count: Count
 ) -> None:
@@ -101,27 +115,25 @@ def test_every_system_call_fails_once(
                 injection = Injection(call, failure)
                 seen = bench.run(injection.option)
                 served = scene.check_whole(old, new)
-                ended = "not reached"
-                if seen.hit(injection):
-                    ended = check_ending(seen.attempt, served, injection)
+                hit = seen.hit(injection)
+                ended = check_ending(seen.attempt, served, hit) if hit else "not reached"
                 tally.saw(served, ended, *(["lease left"] if scene.recover() else []))
         assert tally.besides["not reached"] <= max(1, len(calls) // 20)
 
 
-def check_ending(attempt: Attempt, served: int, injection: Injection) -> str:
+def check_ending(attempt: Attempt, served: int, call: Call) -> str:
     """A success is a fact, and a failure is told as what it is. How it ended, in a word."""
     code = attempt.wait()
-    assert "Traceback" not in attempt.said, f"{injection}: {attempt.said}"
+    assert "Traceback" not in attempt.said, f"{call}: {attempt.said}"
     if code == -signal.SIGKILL:
         return "died"
     if code == 0:
-        assert served == 1, f"{injection}: acknowledged and lost"
+        assert served == 1, f"{call}: acknowledged and lost"
         return "succeeded"
-    call = injection.call
     if call.file == "data":  # whether there is such a folder is asked before anything else
-        assert (code, attempt.told["details"]["kind"]) == (2, "USAGE"), f"{injection}: {attempt.said}"
+        assert (code, attempt.told["details"]["kind"]) == (2, "USAGE"), f"{call}: {attempt.said}"
         return "USAGE"
     kind = str(attempt.told["details"]["kind"])
     named = NAMED["db" if call.file.startswith("db") else "pages"] | NAMED_CALLS.get(call.name, set())
-    assert (code, kind in named) == (6, True), f"{injection}: {attempt.said}"
+    assert (code, kind in named) == (6, True), f"{call}: {attempt.said}"
     return kind
