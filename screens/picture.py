@@ -130,9 +130,10 @@ class Looker:
 
     def _tidy(self, snapshot: Snapshot) -> None:
         """Let the service release what proven dead holders left behind; what comes of it is in a later picture."""
+        left = any(lock.expired or lock.verdict == "DEAD" for lock in snapshot.locks)
         now = self._clock()
-        if self._service.read_only or not snapshot.locks or now < self._next_tick:
-            self._untidied = self._untidied if snapshot.locks else None
+        if self._service.read_only or not left or now < self._next_tick:
+            self._untidied = self._untidied if left else None
             return
         self._next_tick = now + TICK_EVERY_S
         self._untidied = None

@@ -13,7 +13,7 @@ from pipeline.errors import Kind
 from pipeline.observe import Report, progress_report
 from screens.picture import Looker, Picture, RateMeter
 from screens.poller import Poller
-from tests.screens.fakes import LIVE, FakeService, StillClock, busy_service, failure, log_lines
+from tests.screens.fakes import LIVE, LOCKS, FakeService, StillClock, busy_service, failure, log_lines
 
 SOON_S = 10.0  # more than enough on any machine; a test that waits so long has failed
 
@@ -100,14 +100,14 @@ def test_speed_is_measured_over_the_last_seconds() -> None:
 # ---------------------------------------------------------------- what dead holders left behind
 
 
-def test_dead_holders_are_seen_to_now_and_then_where_there_are_locks() -> None:
+def test_dead_holders_are_seen_to_now_and_then_where_there_are_any() -> None:
     service, clock = busy_service(), StillClock()
     looker = Looker(service, clock)
     for now, ticks in ((100.0, 1), (101.0, 1), (102.5, 2), (110.0, 3)):
         clock.now = now
         looker.look("")
         assert service.ticks == ticks
-    service.locks = ()
+    service.locks = LOCKS[:1]  # its holder is alive
     clock.now = 200.0
     looker.look("")
     assert service.ticks == 3
