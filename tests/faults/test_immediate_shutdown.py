@@ -27,13 +27,21 @@ SAMPLE = 1  # statements in `make test`, besides the COMMIT
 SEED = 20_261_123
 
 
-@pytest.fixture
-def server() -> Iterator[CrashingServer]:
+@pytest.fixture(scope="module")
+def crashing_server() -> Iterator[CrashingServer]:
     require_postgresql()
     server = CrashingServer()
     yield server
-    server.start()
     server.stop()
+
+
+@pytest.fixture
+def server(crashing_server: CrashingServer) -> Iterator[CrashingServer]:
+    """It runs, with an empty database of our tables."""
+    crashing_server.start()
+    crashing_server.renew()
+    yield crashing_server
+    crashing_server.start()
 
 
 @pytest.fixture
@@ -90,7 +98,7 @@ def test_at_every_statement_of_an_action(
     names = json.loads(listing.read_text(encoding="utf-8"))
     committed = names.index("COMMIT") + 1
     with count(f"immediate shutdown at a statement of {scenario.__name__}", "postgresql", len(names)) as tally:
-        for number in chosen(names, committed):
+        for number in chosen(names, committed) if FAULTS else [committed]:
             attempt = stage.launch(asked.words, Statements(number, listing, asked.watched, gate=gate.path))
             back_at_once = shut_down_meanwhile(server, gate, attempt, number)
             found = stage.seen()

@@ -20,13 +20,13 @@ import pytest
 from pipeline import recovery
 from pipeline.store import runs
 from tests.faults.actions import ACT, SCENARIOS, Cleanup, Reset, Scenario, Stage, Undo
-from tests.faults.conftest import FAULTS, Count
+from tests.faults.conftest import FAULTS, Count, sampled_on
 from tests.faults.inside import Lines, Places, Statements, torn_action
 from tests.faults.processes import Launcher
 from tests.support.databases import ENGINES
 from tests.support.recovering import event_row, exported, publish_generation
 
-SAMPLE = 3  # places of each action in `make test`, besides the last
+SAMPLE = 2  # places of each action in `make test`, besides the last
 SEED = 20_261_123
 
 
@@ -80,6 +80,7 @@ def test_killed_anywhere_in_an_action(
     assert stage.seen() == new
 
 
+@sampled_on("sqlite")
 def test_killed_anywhere_in_a_rollback(stage: Stage, tmp_path: Path, engine: str, count: Count) -> None:
     """Several events, an action for each: every single one is as it was or as it was to become."""
     words = ["restore", "--parser-build", "build"]
@@ -115,6 +116,7 @@ def test_killed_anywhere_in_a_rollback(stage: Stage, tmp_path: Path, engine: str
             assert seen() == old
 
 
+@sampled_on("postgresql")
 def test_killed_at_every_line_of_a_purge(stage: Stage, tmp_path: Path, engine: str, count: Count) -> None:
     """Whole generations only, and what is served is never touched."""
     words = ["purge", "--older-than", "0"]

@@ -20,13 +20,13 @@ import pytest
 from mre_console.simulator.faults import Fault
 from pipeline.errors import Kind, PipelineError
 from tests.conftest import NewDatabase
-from tests.faults.conftest import FAULTS, Count, SetScene
+from tests.faults.conftest import FAULTS, Count, SetScene, sampled_on
 from tests.faults.inside import Lines, Places, Statements, torn_publish
 from tests.faults.processes import Attempt, Launcher
 from tests.faults.scenes import Scene, small_site, tiny_site
 
 KILLS = 100 if FAULTS else 6  # per engine, at random moments
-SAMPLE = 5  # places of each kind in `make test`
+SAMPLE = 3  # places of each kind in `make test`
 SEED = 20_261_123
 FRESH_EVERY = 4  # every so many kills hit the first ingestion of an event
 PHASES = ("starting", "fetching", "publishing", "fetching", "publishing")  # in turn
@@ -132,6 +132,7 @@ def test_killed_at_every_statement_of_publishing(
             tally.saw(served)
 
 
+@sampled_on("sqlite")
 def test_killed_at_every_line_of_publishing(set_scene: SetScene, tmp_path: Path, engine: str, count: Count) -> None:
     scene = set_scene(tiny_site())
     scene.ingest()
@@ -140,6 +141,7 @@ def test_killed_at_every_line_of_publishing(set_scene: SetScene, tmp_path: Path,
     )
 
 
+@sampled_on("postgresql")
 def test_killed_anywhere_in_a_retry(set_scene: SetScene, tmp_path: Path, engine: str, count: Count) -> None:
     """From before the run until after the checks of what it published."""
     scene = set_scene(tiny_site())
@@ -159,6 +161,7 @@ def test_killed_anywhere_in_a_retry(set_scene: SetScene, tmp_path: Path, engine:
     )
 
 
+@sampled_on("sqlite")
 def test_killed_anywhere_in_a_rebuild(set_scene: SetScene, tmp_path: Path, engine: str, count: Count) -> None:
     scene = set_scene(tiny_site())
     scene.ingest()
