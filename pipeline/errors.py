@@ -81,6 +81,7 @@ class Kind(StrEnum):
     NOTHING_TO_EXPORT = "NOTHING_TO_EXPORT"
     CONTACT_MISSING = "CONTACT_MISSING"
     MISSING_EXTRA = "MISSING_EXTRA"
+    OUTPUT_LOST = "OUTPUT_LOST"
     INTERNAL = "INTERNAL"
 
 
@@ -280,6 +281,14 @@ TABLE: dict[Kind, Rule] = {
         "BAD_REQUEST",
     ),
     Kind.MISSING_EXTRA: Rule(_S, False, 2, 501, "Install the named extra.", "BAD_REQUEST"),
+    Kind.OUTPUT_LOST: Rule(
+        _S,
+        False,
+        74,  # EX_IOERR of sysexits.h
+        500,
+        "Make room where the output goes, or send it elsewhere. What the command did stays done: see `mre log`.",
+        "OUTPUT_LOST",
+    ),
     Kind.INTERNAL: Rule(
         _S, False, 1, 500, "This is a fault of the program; please report it with `mre log`.", "INTERNAL_ERROR"
     ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mre_console.cli.opening import open_service
-from mre_console.cli.output import narrate
+from mre_console.cli.output import narrate, print_bytes
 from pipeline.errors import Kind, StateError
 
 
@@ -45,13 +44,10 @@ def command(
                 _write_csv(folder / f"{exported.source_event_id}.{name}.csv", rows)
         elif output is not None:
             output.write_bytes(document.encode(exported))
-        else:
-            sys.stdout.buffer.write(document.encode(exported))
-            sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise
     except OSError as error:
         raise StateError(Kind.USAGE, f"cannot write {error.filename or output}: {error.strerror}") from error
+    if format_ is not Format.CSV and output is None:
+        print_bytes(document.encode(exported))
 
 
 def _write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from mre_console.cli.output import guard, narrate
+from mre_console.cli.output import guard, narrate, print_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,7 +127,7 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from pipeline.holders import program_version
 
-        typer.echo(f"mre {program_version()}")
+        print_text(f"mre {program_version()}")
         raise typer.Exit
 
 

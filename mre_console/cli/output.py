@@ -30,13 +30,41 @@ def print_json(value: Any) -> None:
     """One value as one line of JSON on stdout, flushed. Takes structs, dataclasses, dicts, decimals (as numbers)."""
     import msgspec
 
-    sys.stdout.write(msgspec.json.Encoder(decimal_format="number").encode(value).decode() + "\n")
-    sys.stdout.flush()
+    with _answering():
+        sys.stdout.write(msgspec.json.Encoder(decimal_format="number").encode(value).decode() + "\n")
+        sys.stdout.flush()
 
 
 def print_text(text: str) -> None:
     """A line of result for a person on stdout."""
-    sys.stdout.write(text + "\n")
+    with _answering():
+        sys.stdout.write(text + "\n")
+
+
+def print_bytes(data: bytes) -> None:
+    """A result exactly as it is, on stdout, flushed."""
+    with _answering():
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[None]:
+    """Raise StateError OUTPUT_LOST where stdout takes nothing more, a full disk for instance."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        from pipeline.errors import Kind, StateError
+
+        _drop_stdout()
+        raise StateError(Kind.OUTPUT_LOST, f"the answer could not be written to stdout: {error.strerror}") from error
+
+
+def _drop_stdout() -> None:
+    """Python would complain once more while it flushes at exit: give it somewhere to write."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
@@ -83,7 +111,8 @@ def _line(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) 
 
 def narrate(text: str) -> None:
     """Say something to the person at the terminal."""
-    sys.stdout.flush()  # so that the two streams stay in order on a terminal
+    with _answering():
+        sys.stdout.flush()  # so that the two streams stay in order on a terminal
     print(text, file=sys.stderr, flush=True)
 
 
@@ -132,9 +161,13 @@ def report(error: Exception, *, as_json: bool) -> int:
     from pipeline.errors import Kind, PipelineError
 
     known = error if isinstance(error, PipelineError) else PipelineError(Kind.INTERNAL, _summary(error))
-    if as_json:
-        print_json(known.envelope())
-    else:
+    if as_json and known.kind is not Kind.OUTPUT_LOST:
+        with contextlib.suppress(PipelineError):  # stdout takes nothing: then a person is told
+            print_json(known.envelope())
+            return known.rule.exit_code
+    try:
+        narrate(failure_text(known))
+    except PipelineError:  # what was said before did not find its way to stdout; from now on nothing tries to
         narrate(failure_text(known))
     return known.rule.exit_code
 
@@ -180,7 +213,8 @@ def guard(*, as_json: bool, debug: bool, log_folder: Callable[[], Path | None]) 
 
     try:
         yield
-        sys.stdout.flush()
+        with _answering():
+            sys.stdout.flush()
     except PipelineError as error:
         if debug:
             traceback.print_exc()
@@ -188,8 +222,7 @@ def guard(*, as_json: bool, debug: bool, log_folder: Callable[[], Path | None]) 
     except KeyboardInterrupt:
         raise SystemExit(report(StateError(Kind.INTERRUPTED, "Stopped on request."), as_json=as_json)) from None
     except BrokenPipeError:
-        # Nobody reads any more. Python would complain once more while it flushes at exit: give it somewhere to write.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()  # nobody reads any more
         raise SystemExit(BROKEN_PIPE_EXIT_CODE) from None
     except Exception as error:  # noqa: BLE001 - the last line of defence: a person must never see a bare traceback
         kept = _keep_traceback(error, log_folder)

@@ -112,7 +112,7 @@ def test_every_kind_of_failure_has_its_exit_code_and_says_what_to_do(
     assert "race id" not in shown.err
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.OUTPUT_LOST])
 def test_with_json_a_failure_is_one_line_on_stdout(
     install: Install, capsys: pytest.CaptureFixture[str], kind: Kind
 ) -> None:
@@ -269,6 +269,32 @@ def test_a_reader_that_goes_away_is_no_fault_of_the_program(flush: bool) -> None
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 141
     assert errors == ""
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="a device that is always full")
+@pytest.mark.parametrize(
+    ("words", "exit_code", "kind"),
+    [
+        (["--version"], 74, "OUTPUT_LOST"),
+        (["events", "list", "--json"], 74, "OUTPUT_LOST"),
+        (["status"], 74, "OUTPUT_LOST"),
+        (["events", "show", "1", "--json"], 2, "UNKNOWN_EVENT"),  # which is worth more than why it cannot be told there
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else None,
+)
+def test_an_answer_that_finds_no_room_is_no_fault_of_the_program(words: list[str], exit_code: int, kind: str) -> None:
+    command = [sys.executable, "-c", "from mre_console.cli.main import main; main()", *words]
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            command, cwd=ROOT, text=True, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert (done.returncode, "Traceback" in done.stderr) == (exit_code, False), done.stderr
+    assert f"({kind})" in done.stderr
+    if kind == "OUTPUT_LOST":
+        assert "the answer could not be written to stdout: No space left on device" in done.stderr
 
 
 def test_help_and_version_load_no_heavy_library() -> None:
