@@ -124,7 +124,7 @@ def test_without_an_event_the_keys_that_need_one_say_so_and_the_others_work() ->
         await press_all(pilot, ("escape", *"cxzo"))
         on_top(pilot, HomeScreen)
         assert set(said(pilot)) == {"There is no event under the cursor."}
-        assert len(said(pilot)) == 4
+        assert len(said(pilot)) == 1  # once, whichever key
         await press_all(pilot, ("v",))
         on_top(pilot, ChecksScreen)
 
