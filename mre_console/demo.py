@@ -52,6 +52,7 @@ class Demo:
         )
 
     def __enter__(self) -> Demo:
+        self.settings.data.mkdir(parents=True, exist_ok=True)  # and with it the folder that the database is in
         self.server.start()
         return self
 

@@ -131,7 +131,11 @@ def check_database(settings: Settings) -> Check:
 
     target = parse_url(settings.db)
     if target.path is not None and not target.path.exists() and not target.read_only:
-        parent = _nearest(target.path.parent)
+        folder = target.path.parent
+        if not folder.is_dir() and folder.absolute() != settings.data.absolute():
+            found = f"the folder of {target.shown} does not exist"
+            return Check("database", "fail", found, "Check --db, and that its disk is mounted.")
+        parent = _nearest(folder)
         if _may_be_filled(parent):
             return Check("database", "ok", f"{target.shown} will be made at first use")
         return Check("database", "fail", f"{target.shown} cannot be made: {parent} is not writable", "Change --db.")

@@ -7,6 +7,7 @@ from msgspec import Struct
 from pipeline.errors import Kind, StateError
 from pipeline.store import backup, migrations, overview
 from pipeline.store.database import Store
+from pipeline.store.urls import parse_url
 
 
 class DatabaseInfo(Struct, frozen=True):
@@ -48,12 +49,13 @@ class SchemaChange(Struct, frozen=True):
 
 
 def upgrade_database(url: str, *, backed_up: bool = False) -> SchemaChange:
-    """Create a database or bring its tables up to date; a copy of an existing one is made first.
+    """Create a database, with its folder, or bring its tables up to date; a copy of an existing one is made first.
 
     `backed_up`: the person says that there is a backup, where none can be made from here (PostgreSQL).
     Raises StateError USAGE where that has to be said. StoreError: nothing was changed.
     """
-    store = Store.connect(url)
+    target = parse_url(url)
+    store = Store.connect(url, home=target.path.parent if target.path else None)
     with store.connection_scope():
         keep = _Backup(store, backed_up, "upgrade")
         return SchemaChange(applied=migrations.upgrade(store, before=keep), backup=keep.made)

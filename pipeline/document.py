@@ -185,7 +185,7 @@ def build_event(event_page: EventPage, races: Mapping[str, RacePage], entry_list
     return Event(
         source=SOURCE,
         source_event_id=event_page.source_event_id,
-        track_slug=event_page.track_slug,
+        track_slug=event_page.track_slug.lower(),  # a host's name: however it was typed, the document is the same
         event_name=event_page.event_name,
         start_date=event_page.start_date,
         end_date=event_page.end_date,

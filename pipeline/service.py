@@ -23,6 +23,7 @@ from pipeline.observe import Bus
 from pipeline.service_archive import ArchiveActions
 from pipeline.service_control import ControlActions
 from pipeline.service_locks import LockActions
+from pipeline.service_looking import Looking
 from pipeline.service_recovery import RecoveryActions
 from pipeline.stopping import StopGroup
 from pipeline.ways import Way, way_in
@@ -30,8 +31,6 @@ from pipeline.ways import Way, way_in
 if TYPE_CHECKING:
     from pipeline.ingest import IngestReport, Options
     from pipeline.liverc.client import Client
-    from pipeline.looking import Status
-    from pipeline.snapshot import LapLine, LogLine, RaceLine, ResultLine, Snapshot
     from pipeline.store.archive import PageArchive
     from pipeline.store.database import Store
     from pipeline.store.events import EventRow
@@ -63,7 +62,7 @@ class TrackIngestion(Struct, frozen=True):
     error: PipelineError | None
 
 
-class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions):
+class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Looking):
     """The pipeline behind every way in. Use as a context manager, or call `close`."""
 
     def __init__(
@@ -100,7 +99,9 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions):
                 from pipeline.store.database import Store
 
                 may_create = not self.read_only
-                self._store = Store.open(self.settings.db_url, create=may_create, migrate=may_create)
+                self._store = Store.open(
+                    self.settings.db_url, create=may_create, migrate=may_create, home=self.settings.data
+                )
             return self._store
 
     @cached_property
@@ -200,9 +201,10 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions):
 
         Resumable: what was published before is passed over, and what failed before comes last, so the same call goes on
         where the last one ended. An event that fails does not stop the others, nor does one that is held; a stop of the
-        program does.
+        program does, and whatever else every further event would meet too.
         """
         from pipeline import attempts
+        from pipeline.retrying import HOPELESS
 
         rows = self.refresh_track(slug)
         due = [row for row in rows if (row.start_date or "") >= since and row.ingest_depth == "none"]
@@ -216,7 +218,7 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions):
                 yield TrackIngestion(name, self.ingest(name, options), None)
             except PipelineError as error:
                 yield TrackIngestion(name, None, error)
-                if error.kind is Kind.INTERRUPTED:
+                if error.kind in HOPELESS:
                     return
 
     # ------------------------------------------------------------------ events
@@ -362,44 +364,6 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions):
         if run_id is not None:
             return journal.for_run(self.store, self.run(run_id).id)[-limit:]
         return journal.for_event(self.store, self.event(event or "").id, limit=limit)
-
-    # ------------------------------------------------------------------ pictures for people
-
-    def snapshot(self, *, text: str = "", limit: int = 500, after_log_id: int = 0, log_limit: int = 2_000) -> Snapshot:
-        """Everything at one moment; `text` filters events by name, slug/id or state. It reads: not for a UI loop."""
-        from pipeline import looking
-
-        return looking.take_snapshot(self.store, text=text, limit=limit, after_log_id=after_log_id, log_limit=log_limit)
-
-    def races(self, event_id: int) -> tuple[RaceLine, ...]:
-        """The races that are served of an event (the database's id), in order of completion."""
-        from pipeline import looking
-
-        return looking.races(self.store, event_id)
-
-    def results(self, race_id: int) -> tuple[ResultLine, ...]:
-        """The results of one served race, by position."""
-        from pipeline import looking
-
-        return looking.results(self.store, race_id)
-
-    def laps(self, result_id: int) -> tuple[LapLine, ...]:
-        """The laps of one served result."""
-        from pipeline import looking
-
-        return looking.laps(self.store, result_id)
-
-    def run_log(self, run_id: int, limit: int = 1_000) -> tuple[LogLine, ...]:
-        """The newest lines of one run's log, oldest first."""
-        from pipeline import looking
-
-        return looking.run_log(self.store, run_id, limit=limit)
-
-    def status(self) -> Status:
-        """How everything stands: totals, runs under way, failures, locks, open warnings."""
-        from pipeline import looking
-
-        return looking.take_status(self.store)
 
 
 def parse_page(body: bytes, url: str) -> dict[str, object]:

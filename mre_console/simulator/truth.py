@@ -58,7 +58,7 @@ def event(day: RaceDay, races: tuple[Race, ...]) -> Event:
     return Event(
         source="liverc",
         source_event_id=day.event_id,
-        track_slug=day.track_slug,
+        track_slug=day.track_slug.lower(),
         event_name=shown(day.name),
         start_date=day.starts_at.date().isoformat(),
         end_date=day.ends_on.isoformat(),

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import peewee
@@ -64,6 +65,11 @@ class _Sqlite(peewee.SqliteDatabase):
     def __init__(self, target: Target, *, create: bool, busy_timeout_s: float) -> None:
         self._target = target
         super().__init__(target.sqlite_uri(create=create), uri=True, timeout=busy_timeout_s)
+
+    def _connect(self) -> Any:
+        connection = super()._connect()  # type: ignore[misc]
+        self.database = self._target.sqlite_uri(create=False)  # should it vanish, no empty one takes its place
+        return connection
 
     def _initialize_connection(self, conn: Any) -> None:
         conn.execute("PRAGMA foreign_keys = ON")
@@ -138,16 +144,25 @@ class Store:
         self._open = _OpenTransaction()
 
     @classmethod
-    def open(cls, url: str, *, busy_timeout_s: float = 5.0, create: bool = True, migrate: bool = True) -> Store:
+    def open(
+        cls,
+        url: str,
+        *,
+        busy_timeout_s: float = 5.0,
+        create: bool = True,
+        migrate: bool = True,
+        home: Path | None = None,
+    ) -> Store:
         """Open a database and make sure that its tables are the ones this program knows.
 
         `url`: a path, `sqlite:///path`, `file:path` (options `mode`, `immutable`, `max_page_count`) or `postgresql://…`.
-        A new database gets its tables unless `migrate` is False; one with older tables is never changed here.
+        A new database gets its tables unless `migrate` is False; one with older tables is never changed here. `home` is
+        the folder that is made where it is not there; any other one has to be: a disk may not be mounted.
         Raises StateError USAGE, StoreError DB_UNREACHABLE, DB_DAMAGED, DB_SCHEMA, DB_BUSY, DB_READONLY, DB_FULL.
         """
         from pipeline.store import migrations  # it needs a Store
 
-        store = cls.connect(url, busy_timeout_s=busy_timeout_s, create=create)
+        store = cls.connect(url, busy_timeout_s=busy_timeout_s, create=create, home=home)
         try:
             migrations.ensure_current(store, migrate=migrate)
         except BaseException:
@@ -156,10 +171,10 @@ class Store:
         return store
 
     @classmethod
-    def connect(cls, url: str, *, busy_timeout_s: float = 5.0, create: bool = True) -> Store:
+    def connect(cls, url: str, *, busy_timeout_s: float = 5.0, create: bool = True, home: Path | None = None) -> Store:
         """As `open`, whatever tables the database has: for describing and upgrading it."""
         target = parse_url(url)
-        database = _database(target, create=create, busy_timeout_s=busy_timeout_s)
+        database = _database(target, create=create, busy_timeout_s=busy_timeout_s, home=home)
         store = cls(target, database, busy_timeout_s=busy_timeout_s)
         try:
             with store.translated():
@@ -343,7 +358,7 @@ class Store:
             self.db.close()
 
 
-def _database(target: Target, *, create: bool, busy_timeout_s: float) -> peewee.Database:
+def _database(target: Target, *, create: bool, busy_timeout_s: float, home: Path | None) -> peewee.Database:
     if target.engine == "postgresql":
         if find_spec("psycopg") is None:
             raise StateError(
@@ -352,10 +367,23 @@ def _database(target: Target, *, create: bool, busy_timeout_s: float) -> peewee.
         return _Postgresql(target, busy_timeout_s=busy_timeout_s)
     assert target.path is not None
     if create and not target.read_only:
-        try:
-            target.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                Kind.DB_UNREACHABLE, f"The folder of the database cannot be made ({target.shown}): {error}"
-            ) from error
+        _require_folder(target.path.parent, target, home)
     return _Sqlite(target, create=create, busy_timeout_s=busy_timeout_s)
+
+
+def _require_folder(folder: Path, target: Target, home: Path | None) -> None:
+    """Raise StoreError DB_UNREACHABLE where the folder is not there and may not, or cannot, be made."""
+    if folder.is_dir():
+        return
+    if home is None or folder.absolute() != home.absolute():
+        raise StoreError(
+            Kind.DB_UNREACHABLE,
+            f"The folder of the database does not exist ({target.shown}); its disk may not be mounted, so it is not "
+            "made. To begin anew there, run `mre db upgrade`",
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            Kind.DB_UNREACHABLE, f"The folder of the database cannot be made ({target.shown}): {error}"
+        ) from error

@@ -35,7 +35,7 @@ class Track(Table):
     """A track of the catalogue, or one that an event named."""
 
     id = AutoField()
-    slug = TextField(unique=True)  # as LiveRC writes it; compared lower-case
+    slug = TextField(unique=True)  # as the catalogue writes it, else in small letters; compared lower-case
     name = TextField(null=True)
     latest_event = TextField(null=True)
     status = IntegerField(null=True)

@@ -102,12 +102,12 @@ def find_track(store: Store, slug: str) -> TrackRow | None:
 
 
 def require_track(store: Store, slug: str) -> int:
-    """The id of a track, which is made known where it is new."""
+    """The id of a track, which is made known where it is new in small letters, as any host's name."""
     with store.write():
         find = Track.select(Track.id).where(_is(slug))
         row = store.fetch_one(find)
         if row is None:
-            store.change(Track.insert(slug=slug).on_conflict_ignore())  # another machine may be quicker
+            store.change(Track.insert(slug=slug.lower()).on_conflict_ignore())  # another machine may be quicker
             row = store.fetch_one(find)
         assert row is not None
         return int(row["id"])

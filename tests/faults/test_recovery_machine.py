@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import run_state_machine_as_test
 
 from pipeline.errors import PipelineError
@@ -100,6 +101,6 @@ def test_a_seeded_fault_is_found(
     counting: Counting, mutant: Mutant, monkeypatch: pytest.MonkeyPatch, record_property: RecordCounts, engine: str
 ) -> None:
     mutant(monkeypatch)
-    with pytest.raises((AssertionError, PipelineError, KeyError)):
+    with pytest.raises((AssertionError, PipelineError, KeyError, FlakyFailure)):
         counting.run(UNTIL_FOUND, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
     record_property("counts", f"found after {counting.examples} examples on {engine}")

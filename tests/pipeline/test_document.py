@@ -163,6 +163,15 @@ def build(links: Sequence[tuple[str, str | None]], **changes: Any) -> Event:
     return document.build_event(page, {race_id: race_page([ANNA], race_id=race_id) for race_id, _ in links})
 
 
+def test_how_somebody_typed_the_tracks_name_makes_no_other_document() -> None:
+    page = race_page([ANNA])
+    documents = {
+        document.encode(document.build_event(event_page([page], track_slug=slug), {"7001": page}))
+        for slug in ("harbour", "Harbour", "HARBOUR")
+    }
+    assert len(documents) == 1
+
+
 @pytest.mark.parametrize(
     ("links", "expected"),
     [

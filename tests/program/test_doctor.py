@@ -106,6 +106,14 @@ def test_a_disk_that_runs_full_is_named(
     assert _line(doctor.check_disk(settings)) == (level, level != "ok")
 
 
+def test_a_database_in_a_folder_that_is_not_there_fails(tmp_path: Path) -> None:
+    """Unless it is the data folder, which the program makes."""
+    assert _line(doctor.check_database(_settings(tmp_path, db=str(tmp_path / "mounted" / "mre.db")))) == ("fail", True)
+    data = tmp_path / "new"
+    own = _settings(tmp_path, data=str(data), db=str(data / "mre.db"))
+    assert _line(doctor.check_database(own)) == ("ok", False)
+
+
 def test_a_damaged_database_fails_and_one_that_is_not_there_yet_does_not(tmp_path: Path, settings: Settings) -> None:
     assert _line(doctor.check_database(settings)) == ("ok", False)
     assert not settings.data.exists()

@@ -67,6 +67,7 @@ class Locks(RuleBasedStateMachine):
         # What a run does in a thread of its own, these rules do: see `tend`.
         self.quiet.enter_context(mock.patch.object(Keeper, "start", return_value=None))
         self.quiet.enter_context(mock.patch.object(sessions, "keep", return_value=None))
+        self.quiet.enter_context(mock.patch.object(runs_room, "FLUSH_EVERY_S", NEVER))  # no step depends on the time
         self.quiet.enter_context(mock.patch.object(runs_room, "parser_build", side_effect=lambda: self.build))
 
     def teardown(self) -> None:
@@ -166,23 +167,25 @@ class Locks(RuleBasedStateMachine):
         if late:
             self.time_passes(index)
 
-    @precondition(lambda self: self._any("running"))
     @rule(index=an_event)
     def time_passes(self, index: int) -> None:
         """No heartbeat for longer than the lease lasts."""
-        event = self.events[index]
-        if event.running is not None:
+        event = self._under_way(index)
+        if event is not None and event.running is not None:
             event.running.late = True
             self.store.change(Lease.update(heartbeat_at=1, expires_at=2).where(Lease.event == event.event_id))
 
-    @precondition(lambda self: self._any("running"))
-    @rule(index=an_event, renew=st.booleans())
-    def tend(self, index: int, renew: bool) -> None:
+    @rule(index=an_event, renew=st.booleans(), late=st.booleans(), cancelled=st.booleans())
+    def tend(self, index: int, renew: bool, late: bool, cancelled: bool) -> None:
         """The holder's own thread looks after its lease; the run ends where it has to."""
-        event = self.events[index]
-        attempt = event.running
-        if attempt is None:
+        event = self._under_way(index)
+        if event is None or event.running is None:
             return
+        if late:
+            self.time_passes(index)
+        if cancelled:
+            self.cancel(index)
+        attempt = event.running
         assert self._keeper(attempt, renew).tend()
         why = None
         if renew:
@@ -218,6 +221,15 @@ class Locks(RuleBasedStateMachine):
             assert not lease_rows.release(self.store, run.fence)
         event.zombies.clear()
 
+    @rule(index=an_event, number=a_generation, life=st.sampled_from(["dead", "far"]))
+    def overtake(self, index: int, number: int, life: str) -> None:
+        """A run is given up and another one publishes; then the first comes back."""
+        self.lose_touch(index, life, late=True)
+        self.clear(index, seen=True, named=True, held=False)
+        self.ingest(index, number, "good", again=True)
+        if self.events[index].zombies:
+            self.wake_a_zombie(index, number, renew=True)
+
     # ------------------------------------------------------------------ what people and ticks do about it
 
     @rule(release_dead=mostly)
@@ -237,9 +249,11 @@ class Locks(RuleBasedStateMachine):
         ticked = leases.tick(self.store, self.service.bus, release_dead=release_dead)
         assert {name: {lock.event_id for lock in getattr(ticked, name)} for name in expected} == expected
 
-    @rule(index=an_event, seen=mostly, named=mostly)
-    def clear(self, index: int, seen: bool, named: bool) -> None:
+    @rule(index=an_event, seen=mostly, named=st.booleans(), held=mostly)
+    def clear(self, index: int, seen: bool, named: bool, held: bool) -> None:
         """A person takes the lock: the one they saw, and with its event's name where the holder is alive."""
+        if held:
+            self._under_way(index)
         event = self.events[index]
         lock, refused = attempt_to(
             lambda: leases.clear(
@@ -251,7 +265,7 @@ class Locks(RuleBasedStateMachine):
         if lock is not None:
             event.dies("lock_cleared")
 
-    @rule(index=an_event, seen=mostly, named=mostly)
+    @rule(index=an_event, seen=mostly, named=st.booleans())
     def terminate(self, index: int, seen: bool, named: bool) -> None:
         """Only a dead holder can be terminated here: the others are this very process, or out of reach."""
         event = self.events[index]

@@ -63,10 +63,13 @@ class RecoveryMachine(Locks):
             refused = None if event.undoable(action) else Kind.UNDO_REFUSED
             self._plan(event, lambda: self.service.plan_undo(action.id), expected=refused, undoes=action, now=now)
 
-    @rule(index=an_event, kind=a_cleaning)
-    def there_and_back(self, index: int, kind: str) -> None:
-        """Whatever an action does, its undo leaves the event as it was."""
+    @rule(index=an_event, kind=a_cleaning, deaths=st.sampled_from([0, 1, 3]))
+    def there_and_back(self, index: int, kind: str, deaths: int) -> None:
+        """Whatever an action does, its undo leaves the event as it was: what is counted and held, too."""
         event = self.events[index]
+        for _ in range(deaths):
+            self.lose_touch(index, "dead", late=False)
+            self.tick(release_dead=True)
         taken = len(event.actions)
         self.clean(index, kind, now=True)
         if len(event.actions) > taken and event.undoable(event.actions[-1]):

@@ -123,7 +123,7 @@ def test_several_catalogues_and_listings_at_once(store: Store) -> None:
 
 def test_adding_an_event_twice_is_adding_it_once(store: Store) -> None:
     added = events.add_event(store, "HarbourRaceway", "7000")
-    assert (added.track_slug, added.state, added.ingest_depth, added.lap_count) == ("HarbourRaceway", "idle", "none", 0)
+    assert (added.track_slug, added.state, added.ingest_depth, added.lap_count) == ("harbourraceway", "idle", "none", 0)
     assert events.add_event(store, "harbourraceway", "7000") == added
     assert events.find_event(store, "7000") == added == events.get_event(store, added.id)
 

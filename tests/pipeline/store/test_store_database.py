@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.administration import upgrade_database
 from pipeline.errors import Kind, StoreError
 from pipeline.store import database, events
 from pipeline.store.database import Store, wal_is_safe
@@ -93,10 +94,33 @@ def test_a_password_is_cut_out_of_what_the_driver_says() -> None:
 
 def test_a_new_sqlite_file_gets_its_folder_and_tables(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "er" / "a b#?.db"
-    store = Store.open(f"sqlite:///{str(path).replace('?', '%3F').replace('#', '%23')}")
+    store = Store.open(f"sqlite:///{str(path).replace('?', '%3F').replace('#', '%23')}", home=path.parent)
     events.add_event(store, SLUG, "1")
     store.close()
     assert path.exists()
+
+
+def test_no_other_folder_is_made(tmp_path: Path) -> None:
+    """Its disk may not be mounted: an empty database in its place would look as if everything were lost."""
+    path = tmp_path / "mounted" / "mre.db"
+    for home in (None, tmp_path / "data"):
+        kind, message = kind_of(lambda home=home: Store.open(str(path), home=home))  # type: ignore[misc]
+        assert kind is Kind.DB_UNREACHABLE
+        assert f"does not exist ({path})" in message
+    assert not path.parent.exists()
+    assert upgrade_database(str(path)).applied  # whoever means it says so
+    Store.open(str(path)).close()
+
+
+def test_a_file_that_vanishes_while_it_is_open_is_not_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "mre.db"
+    store = Store.open(str(path))
+    store.close()
+    for left in tmp_path.iterdir():
+        left.unlink()
+    kind, _ = kind_of(lambda: events.find_event(store, "1"))
+    assert kind is Kind.DB_UNREACHABLE
+    assert not path.exists()
 
 
 def test_a_path_with_odd_characters(tmp_path: Path) -> None:
