@@ -15,6 +15,7 @@ from mre_console.simulator.generate import World
 from mre_console.simulator.server import SimulatorServer
 from mre_console.simulator.site import SimulatedSite
 from pipeline.service import Service, ServiceSettings
+from tests.conftest import NewDatabase
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,8 +48,12 @@ def test_everything_verified_on_an_emptied_database(names: list[str], capsys: py
     assert run(["export", names[0], "--format", "json"]) == 0
 
 
-def test_two_processes_at_once(names: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """On a database that neither of them finds: one makes the tables, both end well, no event is published twice."""
+def test_two_processes_at_once(
+    names: list[str], new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a database that is empty or not there: one makes the tables, both end well, no event is published twice."""
+    url = new_database(empty=True)
+    monkeypatch.setenv("MRE_DB", url)
     line = [sys.executable, "-c", "from mre_console.cli.main import main; main()", "rebuild", "--all", "--json"]
     both = [subprocess.Popen(line, cwd=ROOT, env=dict(os.environ), stdout=subprocess.PIPE, text=True) for _ in range(2)]
     for process in both:
@@ -57,7 +62,7 @@ def test_two_processes_at_once(names: list[str], tmp_path: Path, capsys: pytest.
         answers = [json.loads(answer) for answer in out.splitlines()]
         assert {answer["event"] for answer in answers} == set(names)
         assert all(answer["equal"] for answer in answers)
-    with Service(ServiceSettings(db_url=str(tmp_path / "new.sqlite3"), data=tmp_path / "data")) as service:
+    with Service(ServiceSettings(db_url=url, data=tmp_path / "data")) as service:
         assert sorted(r.source_event_id for r in service.runs() if r.outcome == "published") == sorted(
             name.partition("/")[2] for name in names
         )
