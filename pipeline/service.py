@@ -19,10 +19,11 @@ from msgspec import Struct
 from pipeline import records
 from pipeline.errors import Kind, PipelineError, StateError
 from pipeline.holders import program_version
-from pipeline.observe import Bus
+from pipeline.observe import Bus, Report, failure_fields, refusal_report
 from pipeline.service_archive import ArchiveActions
 from pipeline.service_control import ControlActions
 from pipeline.service_locks import LockActions
+from pipeline.service_observe import Observation
 from pipeline.service_recovery import RecoveryActions
 from pipeline.stopping import StopGroup
 from pipeline.ways import Way, way_in
@@ -63,7 +64,7 @@ class TrackIngestion(Struct, frozen=True):
     error: PipelineError | None
 
 
-class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions):
+class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Observation):
     """The pipeline behind every way in. Use as a context manager, or call `close`."""
 
     def __init__(
@@ -124,8 +125,13 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions):
                         stand_in=self.settings.site,
                     ),
                     StoreState(self.store),
+                    on_retry=self._tell_retry,
                 )
             return self._client
+
+    def _tell_retry(self, error: PipelineError, seconds: float) -> None:
+        message = f"{error.message} Trying again in {seconds:.1f} s."
+        self.bus.publish(Report("fetch_retry", message, "warning", fields={**failure_fields(error), "wait_s": seconds}))
 
     def stop(self, message: str = "the program was asked to stop") -> None:
         """Ask every run under way in this process to end as interrupted."""
@@ -335,6 +341,7 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions):
         except PipelineError as error:
             if error.kind is Kind.INTERRUPTED and signal.tripped:
                 raise signal.error() from error  # which says who stopped it
+            self.bus.publish(refusal_report(error))
             raise
         finally:
             self.stops.discard(signal)

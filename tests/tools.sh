@@ -4,7 +4,7 @@
 set -eu
 
 # command : Debian package : what needs it
-TOOLS="tmux:tmux:terminal-tests chromium:chromium:browser-tests"
+TOOLS="tmux:tmux:terminal-tests chromium:chromium:browser-tests promtool:prometheus:metrics-tests"
 
 missing_packages=""
 missing_text=""

@@ -40,6 +40,10 @@ COMMANDS: dict[str, Command] = {
     "events": Command("mre_console.cli.events:app", "List and show events; read a track's listing again."),
     "tracks": Command("mre_console.cli.tracks:app", "The track catalogue, and which tracks are followed."),
     "status": Command("mre_console.cli.status:command", "What is running, what failed, what is served."),
+    "warnings": Command(
+        "mre_console.cli.warnings:app", "Warnings that wait for a person, and saying that they were seen."
+    ),
+    "failures": Command("mre_console.cli.failures:command", "What fails, grouped by cause."),
     "log": Command("mre_console.cli.log:command", "What happened to an event, or in one run."),
     "export": Command("mre_console.cli.export:command", "Write an event's served data as JSON or CSV."),
     "parse": Command("mre_console.cli.parse:command", "Read one saved page and print what it says as JSON."),

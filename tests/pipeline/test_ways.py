@@ -36,6 +36,7 @@ WAYS_IN: dict[str, tuple[Way, Call]] = {
     # exempt: this is what the switch is turned off for
     "disable": (Way.RECOVERY, lambda service, name: service.disable(reason="again", protect=True)),
     "enable": (Way.RECOVERY, lambda service, name: service.enable()),
+    "acknowledge": (Way.RECOVERY, lambda service, name: service.acknowledge([])),
     "tick": (Way.RECOVERY, lambda service, name: service.tick()),
     "cancel": (Way.RECOVERY, lambda service, name: service.cancel(name)),
     "clear_lock": (Way.RECOVERY, lambda service, name: service.clear_lock(name, reason="it hangs")),
@@ -48,6 +49,11 @@ WAYS_IN: dict[str, tuple[Way, Call]] = {
     "rebuild": (Way.RECOVERY, lambda service, name: list(service.rebuild(name))),
 }
 LOOKS: dict[str, Call] = {
+    "health": lambda service, name: service.health(),
+    "failure_groups": lambda service, name: service.failure_groups(),
+    "timeline": lambda service, name: service.timeline(service.event(name).current_run_id or 0),
+    "warnings": lambda service, name: service.warnings(),
+    "metrics": lambda service, name: service.metrics(),
     "resolve": lambda service, name: service.resolve(name),
     "event": lambda service, name: service.event(name),
     "events": lambda service, name: service.events(),
