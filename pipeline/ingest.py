@@ -8,6 +8,7 @@ became of the run.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from pipeline.errors import FetchError, Kind, NormaliseError, PipelineError, Sta
 from pipeline.leases import LockPolicy
 from pipeline.liverc import urls
 from pipeline.liverc.client import Client
+from pipeline.liverc.errand import Clock
 from pipeline.liverc.markup import page_facts
 from pipeline.liverc.page import Page
 from pipeline.liverc.readers import read_page
@@ -72,10 +74,20 @@ class Workplace:
     stops: StopGroup
     debug_root: Path
     policy: LockPolicy = DEFAULT_POLICY
+    clock: Clock = field(default_factory=Clock)  # what deadlines are measured by; the client's own
 
 
-def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Options) -> IngestReport:
+def ingest_event(
+    place: Workplace,
+    slug: str,
+    source_event_id: str,
+    options: Options,
+    *,
+    claim: Callable[[], None] | None = None,
+) -> IngestReport:
     """Ingest one event in the calling thread.
+
+    `claim` is called inside the transaction that takes the lease; what it raises means that nothing was begun.
 
     Raises:
         PipelineError: recorded with the run, whose id is in the details; what is served is unchanged then.
@@ -86,7 +98,9 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
         if options.dry_run:
             return _dry_run(place, slug, source_event_id, options)
         known = event_rows.add_event(place.store, slug, source_event_id)
-        run = Run.begin(place.store, place.bus, known, kind="ingest", trigger=options.trigger, policy=place.policy)
+        run = Run.begin(
+            place.store, place.bus, known, kind="ingest", trigger=options.trigger, policy=place.policy, claim=claim
+        )
     except PipelineError as error:
         place.bus.publish(refusal_report(error, event=f"{slug}/{source_event_id}"))
         raise
@@ -94,7 +108,7 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
     place.stops.add(run.signal)
     folder = PageFolder(place.debug_root / f"run-{run.run_id}") if options.debug else None
     pages = PageBatch(place.archive)
-    collector = Collector(place, run, run.signal, run.started + options.deadline_s, folder, pages)
+    collector = Collector(place, run, run.signal, place.clock.now() + options.deadline_s, folder, pages)
     try:
         collected = collector.collect(event.track_slug, source_event_id)
         judged = judge(collected, run)
@@ -171,7 +185,7 @@ def _dry_run(place: Workplace, slug: str, source_event_id: str, options: Options
     place.stops.add(signal)
     started = time.monotonic()
     folder = PageFolder(place.debug_root / f"dry-{source_event_id}") if options.debug else None
-    collector = Collector(place, progress, signal, started + options.deadline_s, folder)
+    collector = Collector(place, progress, signal, place.clock.now() + options.deadline_s, folder)
     try:
         collected = collector.collect(slug, source_event_id)
         judged = judge(collected, progress)
@@ -214,7 +228,7 @@ class Collector:
     place: Workplace
     progress: Progress
     signal: StopSignal
-    deadline: float  # monotonic seconds
+    deadline: float  # monotonic seconds, by the workplace's clock
     folder: PageFolder | None = None  # where --debug keeps what was fetched and read
     batch: PageBatch | None = None  # where pages go to the archive; None: nowhere
     entries: list[PageEntry] = field(default_factory=list)  # what went there
@@ -344,7 +358,7 @@ class Collector:
     def check(self) -> None:
         """Between pages: stop when asked to, and when the run has had its time."""
         self.signal.check()
-        if time.monotonic() >= self.deadline:
+        if self.place.clock.now() >= self.deadline:
             raise FetchError(Kind.TIMEOUT, "the run passed its deadline and was ended", pages_done=self.fetched)
 
 

@@ -8,6 +8,7 @@ progress, so that a run costs a few small transactions and one publish.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
@@ -96,11 +97,13 @@ class Run:
         trigger: str,
         policy: LockPolicy = DEFAULT_POLICY,
         way: Way | None = None,
+        claim: Callable[[], None] | None = None,
     ) -> Run:
         """Take the lease, walk to `running` and insert the run record, in one transaction.
 
         A lease whose holder is proven dead is released first, unless the policy says no. `way` is what the global
-        switch judges by, where the kind alone does not tell.
+        switch judges by, where the kind alone does not tell. `claim` is called in that transaction, once the lease is
+        taken; what it raises undoes it.
         Raises:
             StateError: DISABLED; EVENT_HELD, where no person asked; LOCK_HELD, with what is known of the holder;
                 ILLEGAL_TRANSITION. StoreError.
@@ -109,12 +112,12 @@ class Run:
         lock = lockfiles.take(policy.folder, event.source_event_id) if policy.folder else None
         try:
             try:
-                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger)
+                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger, claim=claim)
             except StateError as error:
                 may_release = error.kind is Kind.LOCK_HELD and policy.release_dead
                 if not (may_release and leases.release_dead(store, bus, event.id)):
                     raise
-                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger)
+                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger, claim=claim)
         except BaseException:
             if lock is not None:
                 lock.drop()
@@ -133,6 +136,7 @@ class Run:
         *,
         kind: str,
         trigger: str,
+        claim: Callable[[], None] | None,
     ) -> Run:
         holder = encode_holder(this_holder(lock))
         with store.write():
@@ -143,6 +147,8 @@ class Run:
             token = lease_rows.acquire(store, event.id, run_id, holder, TTL_MS)
             if token is None:
                 raise held(store, event)  # leaving rolls the run back
+            if claim is not None:
+                claim()
             event = event_rows.get_event(store, event.id) or event  # as it stands now that nobody else can change it
             attempts.pass_hold(store, event, run_id, trigger=trigger)
             if event.state == "failed":

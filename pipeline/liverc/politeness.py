@@ -80,6 +80,7 @@ class Turnstile:
         self._clock = clock
         self._lock = threading.Lock()
         self._paused_until = -math.inf
+        self._free_at = -math.inf
 
     def pass_through(self, errand: Errand, delay_s: float) -> None:
         """Wait for the next slot.
@@ -100,8 +101,20 @@ class Turnstile:
             else:
                 wait_s = silence_s
             errand.wait(wait_s, "its next turn (others wait too, or the site asked for silence)")
+            self._keep_distance(errand, delay_s)
             if self._clock.now() >= self._paused_until:  # else the site asked for silence while this request waited
                 return
+
+    def _keep_distance(self, errand: Errand, delay_s: float) -> None:
+        """Whatever the shared clock says, which may jump: no two requests of this process are closer than the delay."""
+        while True:
+            with self._lock:
+                now = self._clock.now()
+                short_s = self._free_at - now
+                if short_s <= 0:
+                    self._free_at = now + delay_s
+                    return
+            errand.wait(short_s, "its next turn")
 
     def pause(self, seconds: float) -> None:
         """Keep every fetcher of the domain silent for so long, from now."""
