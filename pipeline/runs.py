@@ -155,9 +155,9 @@ class Run:
                 run_rows.transition(store, event.id, "idle")
             run_rows.transition(store, event.id, "running")
             run = cls(store, bus, event, lease_rows.Fence(event.id, run_id, token), way=way, lock=lock)
-            run.log("ingestion_start", f"run {run_id} of {run.name} begins", trigger=trigger)
-            run._write_log()
-        run._buffer.clear()
+            start = Report("ingestion_start", f"run {run_id} of {run.name} begins", fields={"trigger": trigger})
+            run._write_log(start)
+        run._report(start)  # only now can anybody who hears it find the run
         return run
 
     # ------------------------------------------------------------------ while it runs

@@ -395,7 +395,7 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Obse
 
         row = runs.get_run(self.store, run_id)
         if row is None:
-            raise StateError(Kind.USAGE, f"there is no run {run_id}", run_id=run_id)
+            raise StateError(Kind.UNKNOWN, f"there is no run {run_id}", run_id=run_id)
         return row
 
     def log(

@@ -61,6 +61,8 @@ COMMANDS: dict[str, Command] = {
     "disable": Command("mre_console.cli.control:disable", "Stop all ingestion, everywhere, until it is enabled."),
     "enable": Command("mre_console.cli.control:enable", "Allow ingestion again, once the checks have passed."),
     "control": Command("mre_console.cli.control:app", "Whether ingestion is enabled, and who disabled it."),
+    "serve": Command("mre_console.cli.serve:command", "The same over HTTP, for other programs."),
+    "tokens": Command("mre_console.cli.tokens:app", "Who may use the HTTP API."),
     "config": Command("mre_console.cli.config:app", "The settings, and where each value came from."),
     "db": Command("mre_console.cli.db:app", "Create, upgrade, downgrade and describe the database."),
     "doctor": Command("mre_console.cli.doctor:command", "Check this machine and what the program needs on it."),

@@ -27,6 +27,7 @@ Call = Callable[[Service, str], object]
 WAYS_IN: dict[str, tuple[Way, Call]] = {
     "ingest": (Way.INGEST, lambda service, name: service.ingest(name)),
     "start_ingest": (Way.INGEST, lambda service, name: service.start_ingest(name)),
+    "start": (Way.INGEST, lambda service, name: service.start(lambda: service.ingest(name), name="one")),
     "ingest_track": (Way.INGEST, lambda service, name: service.ingest_track(_slug(name), since="2000-01-01")),
     "retry": (Way.INGEST, lambda service, name: service.retry(service.plan_retry([name]))),
     "sync_tracks": (Way.CATALOGUE, lambda service, name: service.sync_tracks()),
