@@ -112,7 +112,8 @@ def _count(number: int, noun: str) -> str:
 def gather(open_store: Callable[[], Store]) -> Evidence:
     """The evidence as the database has it. Never raises PipelineError: that the database is silent is evidence too."""
     from pipeline import leases
-    from pipeline.store import control, failures, gauges
+    from pipeline.schedule import TICK_S
+    from pipeline.store import control, failures, gauges, workers
 
     try:
         store = open_store()
@@ -123,6 +124,7 @@ def gather(open_store: Callable[[], Store]) -> Evidence:
             outcomes = failures.newest_outcomes(store, since_ms=now - WINDOW_MS, limit=RUNS_JUDGED)
             success = failures.newest_success_at(store)
             expired = leases.list_locks(store) if counts.leases_expired else ()
+            tick_age = workers.tick_age(store)
     except PipelineError as error:
         return Evidence(database_error=error.message)
     return Evidence(
@@ -134,4 +136,6 @@ def gather(open_store: Callable[[], Store]) -> Evidence:
         expired_leases=tuple(lock.event for lock in expired if lock.expired),
         held_events=counts.events_held,
         open_warnings=counts.warnings_open,
+        tick_age_ms=tick_age,
+        tick_interval_ms=round(TICK_S * 1000),
     )

@@ -145,9 +145,11 @@ def _family(gauge: Gauge) -> GaugeMetricFamily:
 
 def store_gauges(store: Store) -> Iterator[Gauge]:
     """How the database stands. Raises StoreError."""
+    from pipeline import schedule
     from pipeline.store import gauges
 
     facts = gauges.read(store)
+    running = schedule.health(store)
     yield "events", "Known events by the state of their newest attempt.", _by("state", facts.events_by_state)
     yield "events_served", "Events that serve a sealed run.", [({}, facts.events_served)]
     yield "events_held", "Events on which nothing happens until a person acts.", [({}, facts.events_held)]
@@ -156,6 +158,15 @@ def store_gauges(store: Store) -> Iterator[Gauge]:
     yield "lease_oldest_heartbeat_age_seconds", "Of all held leases.", [({}, facts.oldest_heartbeat_ms / 1000)]
     yield "warnings_open", "Warnings that no person has acknowledged.", [({}, facts.warnings_open)]
     yield "retries_due", "Failed events whose next attempt is due.", [({}, facts.retries_due)]
+    yield "workers_running", "Processes that run the schedule.", [({}, running.workers)]
+    yield "due_work", "Events that wait to be ingested.", [({}, running.wanted)]
+    yield (
+        "schedule_overdue_seconds",
+        "How long the oldest due work waits that nobody took.",
+        [({}, running.overdue_ms / 1000)],
+    )
+    if running.tick_age_ms is not None:
+        yield "scheduler_tick_age_seconds", "Since anybody looked what is due.", [({}, running.tick_age_ms / 1000)]
     yield "ingestion_enabled", "0 while the global switch is off.", [({}, float(facts.mode == "enabled"))]
 
 

@@ -24,10 +24,11 @@ from pipeline.store import journal, wanted, workers
 from pipeline.store import schedule as rows
 from pipeline.store.database import Store
 from pipeline.store.schedule import JobRunRow, ScheduleRow
+from pipeline.store.workers import ScheduleHealth
 from pipeline.timing import Timing, timing
 
 TICK_S = 5.0  # how often a worker looks whether anything is due
-LATE_AFTER_S = 60.0  # a last tick older than this is late
+LATE_AFTER_S = 3 * TICK_S  # a last tick older than this is late
 OVERDUE_AFTER_S = 900.0  # as is work that nobody took for so long
 ATTEMPTS = 3  # a run over which so many workers vanished is given up
 KEEP_DAYS = 90  # how long runs of schedules and vanished workers are remembered
@@ -47,17 +48,6 @@ class ScheduleLine(Struct, frozen=True):
     asked: bool  # somebody wants it now
     failures: int  # in a row
     last_run: JobRunRow | None
-
-
-class ScheduleHealth(Struct, frozen=True):
-    """Whether the schedule is being run: by the age of its last tick, never by a flag."""
-
-    last_tick_ms: int | None  # age of the last tick of any process; None: there was none
-    workers: int  # processes that run it now
-    overdue_ms: int  # how long the oldest due work waits that nobody took; 0: none does
-    wanted: int  # events that wait
-    late: bool  # should run and does not
-    why: str | None  # why it is late
 
 
 # ---------------------------------------------------------------- looking
@@ -102,15 +92,15 @@ def health(store: Store) -> ScheduleHealth:
     """How the schedule is being run, on all machines together."""
     with store.read():
         now = store.clock_ms()
-        age = workers.last_tick(store)
+        age = workers.tick_age(store)
         running = sum(worker.state == "running" for worker in workers.list_workers(store))
         overdue = max((now - moment for moment in _waiting_since(store)), default=0)
-        late = why = None
+        why = None
         if age is not None and age > LATE_AFTER_S * 1000:
-            late, why = True, f"nobody has looked at the schedule for {age / 1000:.0f} s"
-        elif overdue > OVERDUE_AFTER_S * 1000:
-            late, why = True, f"due work waits since {overdue / 60_000:.0f} minutes"
-        return ScheduleHealth(age, running, max(0, overdue), wanted.count(store), bool(late), why)
+            why = f"the schedule's last tick is {age / 1000:.0f} s old"
+        elif age is not None and overdue > OVERDUE_AFTER_S * 1000:
+            why = f"due work has been waiting for {overdue / 60_000:.0f} minutes"
+        return ScheduleHealth(age, running, max(0, overdue), wanted.count(store), why is not None, why)
 
 
 def _waiting_since(store: Store) -> list[int]:

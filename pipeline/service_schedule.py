@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Protocol, cast
 from pipeline.ways import Way, operator, way_in
 
 if TYPE_CHECKING:
-    from pipeline.schedule import ScheduleHealth, ScheduleLine
+    from pipeline.schedule import ScheduleLine
     from pipeline.service import Service
     from pipeline.store.database import Store
     from pipeline.store.events import EventRow
     from pipeline.store.schedule import JobRunRow
     from pipeline.store.wanted import WantedRow
-    from pipeline.store.workers import WorkerRow
+    from pipeline.store.workers import ScheduleHealth, WorkerRow
     from pipeline.worker import Worker
 
 
@@ -166,6 +166,10 @@ class ScheduleActions:
             return True
         self._worker.stop()
         return self._worker.join(timeout_s)
+
+    def use_worker(self: _House, worker: Worker) -> None:
+        """Let stopping and closing the service reach a worker that somebody else drives."""
+        self._worker = worker
 
     def runs_schedule(self: _House) -> bool:
         """Whether this process runs the schedule."""

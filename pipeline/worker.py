@@ -34,6 +34,7 @@ logger = logging.getLogger("mre.pipeline")
 IN_A_ROW = 3  # so many events that fail for the site's sake, one after the other: the others wait
 SITE_AWAY_S = 300.0  # … for so long
 REFUSED_S = 30.0  # how long the events wait where nothing may or can be done at the moment
+TIDY_S = 24 * 3_600.0  # how often old runs of schedules and vanished workers are forgotten
 WAKE_S = 60.0  # how long the work sleeps at most where no tick wakes it
 
 # The event stays wanted: it is not its fault, or somebody has it.
@@ -72,6 +73,7 @@ class Worker:
         self._pause_until = float("-inf")  # monotonic: no events before then
         self._last_tick: float | None = None  # monotonic: the last one that was written
         self._failing = False
+        self._tidied = float("-inf")  # monotonic
         self._scheduler: BackgroundScheduler | None = None
         self._thread: threading.Thread | None = None
 
@@ -109,9 +111,13 @@ class Worker:
         return self._thread is not None and self._thread.is_alive()
 
     @property
-    def tick_age_s(self) -> float | None:
-        """Seconds since this process last wrote a tick; None: it never did."""
-        return None if self._last_tick is None else self._clock.now() - self._last_tick
+    def stop_asked(self) -> threading.Event:
+        """Set as soon as the worker is asked to stop."""
+        return self._signal.event
+
+    def is_fresh(self) -> bool:
+        """Whether this process wrote a tick lately: what a watchdog may be told."""
+        return self._last_tick is not None and self._clock.now() - self._last_tick < schedule.LATE_AFTER_S
 
     def register(self) -> int:
         """Make the process known to all others; its number."""
@@ -139,6 +145,10 @@ class Worker:
         self._last_tick = self._clock.now()
         self._house.tick()
         made = schedule.make_due(store)
+        if self._clock.now() - self._tidied > TIDY_S:
+            self._tidied = self._clock.now()
+            rows.forget_old_runs(store, keep_days=schedule.KEEP_DAYS)
+            workers.forget_old(store, keep_days=schedule.KEEP_DAYS)
         self._wake.set()
         return made
 

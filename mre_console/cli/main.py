@@ -66,6 +66,8 @@ COMMANDS: dict[str, Command] = {
     "config": Command("mre_console.cli.config:app", "The settings, and where each value came from."),
     "db": Command("mre_console.cli.db:app", "Create, upgrade, downgrade and describe the database."),
     "doctor": Command("mre_console.cli.doctor:command", "Check this machine and what the program needs on it."),
+    "schedule": Command("mre_console.cli.schedule:app", "What is done when, by whoever runs the schedule."),
+    "worker": Command("mre_console.cli.worker:command", "Run the schedule without a terminal."),
     "demo": Command("mre_console.cli.demo:command", "Watch ingestion, failure and recovery on a simulated LiveRC."),
     "simulator": Command("mre_console.cli.simulator:app", "Serve a LiveRC look-alike on this machine."),
 }

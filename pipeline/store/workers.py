@@ -30,6 +30,17 @@ class WorkerRow(Struct, frozen=True):
     state: str  # running, stopped; silent: not seen for a minute, and it did not say goodbye
 
 
+class ScheduleHealth(Struct, frozen=True):
+    """Whether the schedule is being run: by the age of its last tick, never by a flag."""
+
+    tick_age_ms: int | None  # of the last tick of any process; None: nobody is meant to run it
+    workers: int  # processes that run it now
+    overdue_ms: int  # how long the oldest due work waits that nobody took; 0: none does
+    wanted: int  # events that wait
+    late: bool  # should run and does not
+    why: str | None  # why it is late
+
+
 def register(store: Store, *, kind: str, host: str, pid: int, version: str) -> int:
     """A new worker's number."""
     now = store.now_ms()
@@ -62,12 +73,19 @@ def list_workers(store: Store) -> tuple[WorkerRow, ...]:
         return tuple(WorkerRow(*(*row, _state(row[9], row[10]))) for row in rows)
 
 
-def last_tick(store: Store) -> int | None:
-    """Milliseconds since anybody ticked last; None: nobody ever did. A tick of the future is not believed."""
+def tick_age(store: Store) -> int | None:
+    """Milliseconds since anybody ticked last; None where nobody has to: all that ever did have ended by themselves.
+
+    A tick of the future is not believed: a clock was wrong.
+    """
     now = store.now_ms().sql
     with store.read():
-        ((age,),) = store.sql(f"SELECT MIN({now} - ticked_at) FROM worker WHERE ticked_at <= {now} + 1000")
-        return None if age is None else max(0, int(age))
+        ((somebody_should,),) = store.sql("SELECT COUNT(*) FROM worker WHERE stopped_at IS NULL")
+        ((age,),) = store.sql(
+            f"SELECT MIN({now} - COALESCE(ticked_at, started_at)) FROM worker "
+            f"WHERE COALESCE(ticked_at, started_at) <= {now} + 1000"
+        )
+        return max(0, int(age)) if somebody_should and age is not None else None
 
 
 def forget_old(store: Store, *, keep_days: int) -> None:

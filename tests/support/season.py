@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -268,7 +269,7 @@ class Season:
     def shortest_gap_s(self) -> float:
         """Between two requests at the site, by monotonic time."""
         began = self.transport.began
-        return min(later - earlier for earlier, later in zip(began, began[1:], strict=False))
+        return min(later - earlier for earlier, later in pairwise(began))
 
     def close(self) -> None:
         self.service.close()
