@@ -98,7 +98,8 @@ LOOKS: dict[str, Call] = {
     "workers": lambda service, name: service.workers(),
     "schedule_health": lambda service, name: service.schedule_health(),
 }
-OF_THE_PROCESS = {"stop", "close", "running_here", "stop_schedule", "runs_schedule", "use_worker"}  # they change nothing but this process
+# they change nothing but this process
+OF_THE_PROCESS = {"stop", "close", "running_here", "stop_schedule", "runs_schedule", "use_worker"}
 
 
 def _slug(name: str) -> str:

@@ -73,6 +73,16 @@ class SeasonStore(Store):
         return super().now_ms() if self.season_clock is None else SQL(str(self.season_clock.database_ms()))
 
 
+def season_store(url: str, clock: SeasonClock, *, busy_timeout_s: float = 5.0) -> Store:
+    """A database opened on the season's clock."""
+    store = SeasonStore.open(url, busy_timeout_s=busy_timeout_s)
+    assert isinstance(store, SeasonStore)
+    store.season_clock = clock
+    if store.engine == "sqlite":
+        store.sql("PRAGMA synchronous = OFF")  # nothing dies here; a month of heartbeats would take minutes
+    return store
+
+
 class SeasonTransport(httpx.BaseTransport):
     """Answers from the site, unless it is away or asks for patience. Remembers when each request began."""
 
@@ -123,11 +133,8 @@ class Season:
         world = World(seed, tracks=tracks, events=0, catalogue_rows=tracks, now=START.replace(tzinfo=None))
         self.site = SimulatedSite(world, frozen_frame=True)
         self.transport = SeasonTransport(self.site, self.clock, self.rng)
-        store = SeasonStore.open(database_url)
-        store.season_clock = self.clock
-        if store.engine == "sqlite":
-            store.sql("PRAGMA synchronous = OFF")  # nothing dies here; a month of heartbeats would take minutes
-        self.store: Store = store
+        store = season_store(database_url, self.clock)
+        self.store = store
         settings = ServiceSettings(db_url=database_url, data=data, site="http://127.0.0.1:9", crawl_delay=DELAY_S)
         client_settings = ClientSettings(version="1", stand_in="http://127.0.0.1:9", crawl_delay_s=DELAY_S)
         client = Client(client_settings, StoreState(store), clock=self.clock)
