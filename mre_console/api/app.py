@@ -12,7 +12,9 @@ from typing import Any
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mre_console.api import answers, events, looking, recovery
@@ -23,6 +25,7 @@ from pipeline.holders import program_version
 from pipeline.service import Service
 
 BODY_BYTES = 64 * 1024
+PARTS = (looking, events, recovery)
 DESCRIPTION = """
 LiveRC race results, ingested: what is known, how it stands, and the actions that console and command line have too.
 
@@ -54,7 +57,7 @@ def create_app(
     app.state.door = Door(service, tokens, rate or RateLimit(), hosts)
     app.state.metrics = service.metrics()
     app.state.followers = set()
-    for part in (looking, events, recovery):
+    for part in PARTS:
         app.include_router(part.router)
     app.add_api_route("/openapi.json", _document, include_in_schema=False, dependencies=[Depends(reader)])
     app.add_middleware(_BodyLimit)
@@ -100,13 +103,24 @@ def _invalid(_request: Request, error: Exception) -> Response:
     )
 
 
-def _http(_request: Request, error: Exception) -> Response:
+def _http(request: Request, error: Exception) -> Response:
     """What the framework refuses by itself: an address or a method that is none."""
     assert isinstance(error, HTTPException)
     kinds = {404: Kind.UNKNOWN, 405: Kind.METHOD_NOT_ALLOWED, 400: Kind.USAGE}
     kind = kinds.get(error.status_code, Kind.INTERNAL)
     message = "There is nothing at this address." if kind is Kind.UNKNOWN else str(error.detail)
-    return answers.error_answer(StateError(kind, message), dict(error.headers or {}))
+    headers = {"Allow": ", ".join(_methods(request))} if kind is Kind.METHOD_NOT_ALLOWED else {}
+    return answers.error_answer(StateError(kind, message), headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What the address takes, over all routes that have it."""
+    found: set[str] = set()
+    for part in PARTS:
+        for route in part.router.routes:
+            if isinstance(route, APIRoute) and route.matches(request.scope)[0] is not Match.NONE:
+                found |= route.methods or set()
+    return sorted(found)
 
 
 def _fault(_request: Request, error: Exception) -> Response:
@@ -120,10 +134,7 @@ def _fault(_request: Request, error: Exception) -> Response:
 
 
 class _BodyLimit:
-    """Refuses a body that is too large before all of it is read, and one that does not say it is JSON.
-
-    The content type is also what keeps a web page from posting here: a browser asks before it sends JSON elsewhere.
-    """
+    """Refuses a body that is too large before all of it is read."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -136,22 +147,36 @@ class _BodyLimit:
         declared = headers.get(b"content-length", b"0")
         error = None
         if not declared.isdigit() or int(declared) > BODY_BYTES:
-            error = StateError(Kind.BODY_TOO_LARGE, f"A request's body may have {BODY_BYTES:,} bytes.")
-        elif scope["method"] == "POST":
-            kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-            if kind != b"application/json":
-                error = StateError(Kind.UNSUPPORTED_MEDIA, "Send application/json, if only {}.")
+            error = _too_large()
+        body = b"" if error is not None else await _whole_body(receive)
+        if body is None:
+            error = _too_large()
         if error is not None:
             await answers.error_answer(error)(scope, receive, send)
             return
-        seen = 0
+        told = False
 
-        async def bounded() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > BODY_BYTES:
-                raise StateError(Kind.BODY_TOO_LARGE, f"A request's body may have {BODY_BYTES:,} bytes.")
-            return message
+        async def replayed() -> Message:
+            nonlocal told
+            if told:
+                return await receive()
+            told = True
+            return {"type": "http.request", "body": body, "more_body": False}
 
-        await self._app(scope, bounded, send)
+        await self._app(scope, replayed, send)
+
+
+async def _whole_body(receive: Receive) -> bytes | None:
+    """The body; None where it is too large. What FastAPI reads itself it would refuse as something else."""
+    body = b""
+    while True:
+        message = await receive()
+        body += bytes(message.get("body", b""))
+        if len(body) > BODY_BYTES:
+            return None
+        if not message.get("more_body", False):
+            return body
+
+
+def _too_large() -> StateError:
+    return StateError(Kind.BODY_TOO_LARGE, f"A request's body may have {BODY_BYTES:,} bytes.")

@@ -54,10 +54,16 @@ async def reader(
     return caller
 
 
-async def operator(caller: Annotated[Caller, Depends(reader)]) -> Caller:
-    """Whoever may act. Raises StateError FORBIDDEN."""
+async def operator(request: Request, caller: Annotated[Caller, Depends(reader)]) -> Caller:
+    """Whoever may act. Raises StateError FORBIDDEN, UNSUPPORTED_MEDIA.
+
+    That a body says it is JSON keeps a web page from posting here: a browser asks before it sends that elsewhere.
+    """
     if caller.scope != OPERATE:
         raise StateError(Kind.FORBIDDEN, f"The token {caller.name} may only {READ}; this needs {OPERATE}.")
+    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if sent != "application/json":
+        raise StateError(Kind.UNSUPPORTED_MEDIA, "Send application/json, if only {}.")
     return caller
 
 
@@ -73,7 +79,7 @@ Operator = Annotated[Caller, Depends(operator)]
 Asked = Annotated[Service, Depends(asked)]
 
 EventId = Annotated[str, Path(pattern=r"^[1-9][0-9]{0,17}$", description="LiveRC's number of the event.")]
-Number = Annotated[int, Path(ge=1, le=2**62)]
+Number = Annotated[int, Path(ge=1, le=2**53 - 1)]
 Limit = Annotated[int, Query(ge=1, le=500, description="How many at most.")]
 Text = Annotated[str, Query(max_length=100, pattern=r"^[^\x00-\x1f]+$")]
 Slug = Annotated[str, Query(pattern=r"^[A-Za-z0-9]{1,63}$", description="A track, as in its address.")]

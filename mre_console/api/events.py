@@ -40,7 +40,7 @@ State = Literal["idle", "running", "complete", "failed"]
 class IngestWish(BaseModel):
     """How an event shall be ingested."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     wait: Annotated[bool, Field(description="Answer when it has ended (200), not when it has begun (202).")] = False
     track: Annotated[
@@ -92,14 +92,11 @@ def list_event_runs(_: Reader, service: Asked, event_id: EventId, limit: Limit =
 @router.post(
     "/events/{event_id}/ingest", **described(Started, *REFUSALS, *UPSTREAM, status=202, also={200: IngestReport})
 )
-def ingest_event(
-    _: Operator, service: Asked, request: Request, event_id: EventId, wish: IngestWish | None = None
-) -> Response:
+def ingest_event(_: Operator, service: Asked, request: Request, event_id: EventId, wish: IngestWish) -> Response:
     """Ingest an event; one that is not known yet needs its `track`.
 
     202 with the run that began; with `wait` 200 once it is published or unchanged, else the failure's envelope.
     """
-    wish = wish or IngestWish()
     event = f"{wish.track}/{event_id}" if wish.track else event_id
     options = Options(trigger="api", allow_shrink=wish.allow_shrink)
     if not wish.track:
@@ -140,7 +137,7 @@ def run_log(_: Reader, service: Asked, run_id: Number, limit: Limit = 500) -> Re
 _FOLLOWED = described(RunView)
 _FOLLOWED["responses"][200] = {
     "description": "Server-sent events: `progress` and `end` with a run, `log` with a line of its log.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "content": {"text/event-stream": {}},
 }
 
 
@@ -149,7 +146,7 @@ async def follow_run(
     _: Reader,
     request: Request,
     run_id: Number,
-    last_event_id: Annotated[str | None, Header(pattern=r"^[0-9]{1,18}$")] = None,
+    last_event_id: Annotated[str, Header(pattern=r"^[0-9]{1,18}$")] = "0",
 ) -> Response:
     """Follow a run of any process until it ends; `Last-Event-ID` goes on after a line of its log."""
     service = door_of(request).service
@@ -157,7 +154,7 @@ async def follow_run(
     followers = request.app.state.followers
     if len(followers) >= FOLLOWERS:
         raise StateError(Kind.TOO_MANY_REQUESTS, f"{FOLLOWERS} runs are being followed already.", retry_after_s=5)
-    stream = _follow(service, run_id, int(last_event_id or 0), request, followers)
+    stream = _follow(service, run_id, int(last_event_id), request, followers)
     return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from mre_console.api.answers import REFUSALS, UPSTREAM, Either, answer, described
 from mre_console.api.door import Asked, EventId, Number, Operator, who
@@ -26,10 +26,25 @@ PlanOnly = Annotated[bool, Query(description="Answer with what would change, and
 Reason = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x08\x0e-\x1f]*$")]
 
 
+Why = Annotated[
+    str,
+    Field(
+        max_length=500,
+        pattern=r"^[^\x00-\x08\x0e-\x1f]*[^\x00-\x20\s][^\x00-\x08\x0e-\x1f]*$",
+        description="Why; it goes into the journal.",
+    ),
+]
+
+
+def _whole(value: object) -> object:
+    """To JSON 3.0 is an integer too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class Wish(BaseModel):
     """Why something is done."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     reason: Annotated[Reason, Field(description="Kept with the action and in the journal.")] = ""
 
@@ -37,7 +52,7 @@ class Wish(BaseModel):
 class RetryWish(BaseModel):
     """How an event shall be tried again."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     wait: Annotated[bool, Field(description="Answer when it has ended (200), not when it has begun (202).")] = False
 
@@ -51,9 +66,11 @@ class CleanupWish(Wish):
 class ClearWish(Wish):
     """What somebody who takes a lock away has seen and means."""
 
-    reason: Annotated[Reason, Field(min_length=1, description="Why; it goes into the journal's warning.")]
+    reason: Why
     token: Annotated[
-        int | None, Field(ge=0, le=2**62, description="The token that was seen: refused if it changed.")
+        int | None,
+        Field(ge=0, le=2**53 - 1, description="The token that was seen: refused if it changed."),
+        BeforeValidator(_whole),
     ] = None
     confirm: Annotated[
         str | None, Field(max_length=300, description="The event's name, typed, where the holder is alive.")
@@ -61,15 +78,16 @@ class ClearWish(Wish):
 
 
 class ControlWish(Wish):
-    """How the switch shall stand."""
+    """How the switch shall stand, and why."""
 
+    reason: Why
     mode: Literal["enabled", "disabled", "protected"]
 
 
 class ChecksWish(BaseModel):
     """What to check."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     event_id: Annotated[
         str | None, Field(pattern=r"^[1-9][0-9]{0,17}$", description="One event; without it everything.")
@@ -85,15 +103,15 @@ def retry_event(
     service: Asked,
     request: Request,
     event_id: EventId,
+    wish: RetryWish,
     plan: PlanOnly = False,
-    wish: RetryWish | None = None,
 ) -> Response:
     """Ingest an event again, whatever kept it from it before (a hold ends), and check it afterwards."""
     service.event(event_id)
     planned = service.plan_retry([event_id])
     if plan:
         return answer(planned)
-    wait = wish is not None and wish.wait
+    wait = wish.wait
     return begun(request, lambda: _retry(service, planned), wait=wait, name=event_id)
 
 
@@ -110,28 +128,27 @@ _ACTED = described(Recovered, *REFUSALS, also={200: Either(Recovered, Plan)})
 
 @router.post("/events/{event_id}/cleanup", **_ACTED)
 def clean_up(
-    caller: Operator, service: Asked, event_id: EventId, plan: PlanOnly = False, wish: CleanupWish | None = None
+    caller: Operator,
+    service: Asked,
+    event_id: EventId,
+    wish: CleanupWish,
+    plan: PlanOnly = False,
 ) -> Response:
     """Remove partial rows and orphans of an event; with `full` give up all that it serves. Can be undone."""
-    wish = wish or CleanupWish()
     return _act(service, service.plan_cleanup(event_id, full=wish.full), who(caller), wish.reason, plan=plan)
 
 
 @router.post("/events/{event_id}/reset", **_ACTED)
-def reset(
-    caller: Operator, service: Asked, event_id: EventId, plan: PlanOnly = False, wish: Wish | None = None
-) -> Response:
+def reset(caller: Operator, service: Asked, event_id: EventId, wish: Wish, plan: PlanOnly = False) -> Response:
     """Back to where the event was before any ingestion; what is known of it stays. Can be undone."""
-    reason = "" if wish is None else wish.reason
+    reason = wish.reason
     return _act(service, service.plan_reset(event_id), who(caller), reason, plan=plan)
 
 
 @router.post("/actions/{action_id}/undo", **_ACTED)
-def undo(
-    caller: Operator, service: Asked, action_id: Number, plan: PlanOnly = False, wish: Wish | None = None
-) -> Response:
+def undo(caller: Operator, service: Asked, action_id: Number, wish: Wish, plan: PlanOnly = False) -> Response:
     """Take an action back: what the event serves is byte for byte what it served before."""
-    reason = "" if wish is None else wish.reason
+    reason = wish.reason
     planned = service.plan_undo(action_id)
     if plan:
         return answer(planned)
@@ -160,6 +177,6 @@ def turn(caller: Operator, service: Asked, wish: ControlWish) -> Response:
 
 
 @router.post("/checks", **described(CheckReport, *REFUSALS))
-def check(caller: Operator, service: Asked, wish: ChecksWish | None = None) -> Response:
+def check(caller: Operator, service: Asked, wish: ChecksWish) -> Response:
     """Check an event or everything, now; an event with an error is held."""
-    return answer(service.checks(None if wish is None else wish.event_id, asked_by=who(caller)))
+    return answer(service.checks(wish.event_id, asked_by=who(caller)))
