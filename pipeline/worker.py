@@ -14,7 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from pipeline import jobs, schedule
-from pipeline.errors import Kind, PipelineError, StateError
+from pipeline.errors import Kind, PipelineError, Stage, StateError
 from pipeline.holders import program_version
 from pipeline.ingest import Options
 from pipeline.observe import Report
@@ -276,6 +276,9 @@ class Worker:
             wanted.remove(self._house.store, event.event_id)
             self._tell("wanted_dropped", f"{event.name} is not ingested: {error.message}", error)
         self._away_in_a_row = self._away_in_a_row + 1 if error.kind in jobs.SITE_IS_AWAY else 0
+        if error.stage == Stage.DB:  # the next event would meet the same
+            self._tell("work_waits", f"wanted events wait: {error.message}", error)
+            self._pause(REFUSED_S)
         if self._away_in_a_row >= IN_A_ROW:
             self._tell("site_away", f"wanted events wait: {IN_A_ROW} in a row failed: {error.message}", error)
             self._pause(SITE_AWAY_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.worker import Worker
 
 LOOK_S = 0.2  # how often the main thread looks whether the work has ended; a signal's handler runs there
+NOTIFY_S = 5.0  # how often systemd hears that the worker lives
 STOP_WITHIN_S = 4.5  # after that the process ends as it is: nothing it can leave behind is half done
 
 
@@ -67,9 +69,11 @@ def _serve(service: Service) -> None:
     service.bus.publish(Report("worker_start", f"worker {os.getpid()} runs the schedule", fields={"pid": os.getpid()}))
     systemd.notify(systemd.READY)
     with _ended_in_time(worker):
+        told = float("-inf")
         while not worker.join(LOOK_S):
-            if worker.is_fresh():
+            if worker.is_fresh() and time.monotonic() - told >= NOTIFY_S:
                 systemd.notify(systemd.WATCHDOG)
+                told = time.monotonic()
     systemd.notify(systemd.STOPPING)
     service.bus.publish(Report("worker_finish", f"worker {os.getpid()} has stopped", fields={"pid": os.getpid()}))
 
