@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline import jobs, schedule
@@ -71,6 +72,7 @@ class Worker:
         self._doing: str | None = None
         self._away_in_a_row = 0
         self._pause_until = float("-inf")  # monotonic: no events before then
+        self._paused_for_database = False  # … or before a tick could be written again
         self._last_tick: float | None = None  # monotonic: the last one that was written
         self._failing = False
         self._tidied = float("-inf")  # monotonic
@@ -90,7 +92,8 @@ class Worker:
         self._scheduler = BackgroundScheduler(
             timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
-        self._scheduler.add_job(self._tick_in_thread, IntervalTrigger(seconds=self._tick_s, timezone="UTC"))
+        every = IntervalTrigger(seconds=self._tick_s, timezone="UTC")
+        self._scheduler.add_job(self._tick_in_thread, every, next_run_time=datetime.now(UTC))  # the first one at once
         self._thread = threading.Thread(target=self._work, name="schedule-work", daemon=True)
         self._scheduler.start()
         self._thread.start()
@@ -143,6 +146,8 @@ class Worker:
         if self._id is None or not workers.tick(store, self._id, self._doing):
             workers.tick(store, self.register(), self._doing)
         self._last_tick = self._clock.now()
+        if self._paused_for_database:
+            self._paused_for_database, self._pause_until = False, float("-inf")
         self._house.tick()
         made = schedule.make_due(store)
         if self._clock.now() - self._tidied > TIDY_S:
@@ -186,6 +191,7 @@ class Worker:
             return self.step()
         except PipelineError as error:
             self._tell("worker_failed", f"the work could not go on: {error.message}", error)
+            self._paused_for_database = error.stage == Stage.DB
         except Exception:
             logger.exception("the schedule's work failed unexpectedly")
         self._pause(REFUSED_S)
@@ -271,6 +277,7 @@ class Worker:
         if not began and error.kind in _NOT_NOW:
             self._tell("work_waits", f"wanted events wait: {error.message}", error)
             self._pause(REFUSED_S)
+            self._paused_for_database = error.stage == Stage.DB
             return False
         if not began:  # held, or it cannot be begun at all
             wanted.remove(self._house.store, event.event_id)
@@ -279,6 +286,7 @@ class Worker:
         if error.stage == Stage.DB:  # the next event would meet the same
             self._tell("work_waits", f"wanted events wait: {error.message}", error)
             self._pause(REFUSED_S)
+            self._paused_for_database = True
         if self._away_in_a_row >= IN_A_ROW:
             self._tell("site_away", f"wanted events wait: {IN_A_ROW} in a row failed: {error.message}", error)
             self._pause(SITE_AWAY_S)
