@@ -62,7 +62,7 @@ def lines(store: Store) -> tuple[ScheduleLine, ...]:
 
 
 def line(store: Store, name: str) -> ScheduleLine:
-    """One schedule. Raises StateError USAGE where there is none of that name."""
+    """One schedule. Raises StateError UNKNOWN where there is none of that name."""
     with store.read():
         row = require(store, name)
         return _line(row, rows.last_runs(store).get(row.id), store.clock_ms())
@@ -115,7 +115,7 @@ def require(store: Store, name: str) -> ScheduleRow:
     row = rows.find_schedule(store, name)
     if row is None:
         known = ", ".join(one.name for one in rows.list_schedules(store))
-        raise StateError(Kind.USAGE, f"there is no schedule {name!r}; there are: {known or 'none'}", schedule=name)
+        raise StateError(Kind.UNKNOWN, f"there is no schedule {name!r}; there are: {known or 'none'}", schedule=name)
     return row
 
 

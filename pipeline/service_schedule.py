@@ -46,7 +46,7 @@ class ScheduleActions:
         return schedule.lines(self.store)
 
     def job_runs(self: _House, name: str | None = None, *, limit: int = 50) -> tuple[JobRunRow, ...]:
-        """Runs of one schedule or of all, newest first. Raises StateError USAGE for a name that does not exist."""
+        """Runs of one schedule or of all, newest first. Raises StateError UNKNOWN for a name that does not exist."""
         from pipeline import schedule
         from pipeline.store import schedule as rows
 
@@ -103,28 +103,28 @@ class ScheduleActions:
         options: Mapping[str, str] | None = None,
         who: str | None = None,
     ) -> ScheduleLine:
-        """Another time, other options; what is not named stays. Raises StateError USAGE."""
+        """Another time, other options; what is not named stays. Raises StateError USAGE, UNKNOWN."""
         from pipeline import schedule
 
         return schedule.edit(self.store, name, when=when, options=options or {}, who=who or operator())
 
     @way_in(Way.EDIT)
     def pause_schedule(self: _House, name: str, *, who: str | None = None) -> ScheduleLine:
-        """It is not due any more until it is resumed. Raises StateError USAGE."""
+        """It is not due any more until it is resumed. Raises StateError UNKNOWN."""
         from pipeline import schedule
 
         return schedule.pause(self.store, name, paused=True, who=who or operator())
 
     @way_in(Way.EDIT)
     def resume_schedule(self: _House, name: str, *, who: str | None = None) -> ScheduleLine:
-        """It is due again, at its next time. Raises StateError USAGE."""
+        """It is due again, at its next time. Raises StateError UNKNOWN."""
         from pipeline import schedule
 
         return schedule.pause(self.store, name, paused=False, who=who or operator())
 
     @way_in(Way.EDIT)
     def run_schedule_now(self: _House, name: str, *, who: str | None = None) -> ScheduleLine:
-        """Let the next tick of any worker run it, paused or not. Raises StateError USAGE."""
+        """Let the next tick of any worker run it, paused or not. Raises StateError UNKNOWN."""
         from pipeline import schedule
 
         return schedule.run_now(self.store, name, who=who or operator())

@@ -186,8 +186,6 @@ def test_what_a_person_changes_is_in_the_journal(bench: Bench) -> None:
         lambda service: service.add_schedule("x", "retries", "every 1h", options={"colour": "1"}),
         lambda service: service.add_schedule("checks", "checks", "every 1h"),
         lambda service: service.edit_schedule("checks"),
-        lambda service: service.pause_schedule("nobody"),
-        lambda service: service.job_runs("nobody"),
     ],
 )
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
@@ -197,6 +195,13 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(call: Callable[[Serv
         call(bench.service)
     assert refused.value.kind is Kind.USAGE
     assert rows.list_schedules(bench.store) == before
+
+
+def test_a_schedule_that_does_not_exist_is_named_with_those_that_do(bench: Bench) -> None:
+    for call in (bench.service.pause_schedule, bench.service.run_schedule_now, bench.service.job_runs):
+        with pytest.raises(StateError, match="there are: catalogue") as refused:
+            call("nobody")
+        assert refused.value.kind is Kind.UNKNOWN
 
 
 def test_while_ingestion_is_disabled_its_jobs_wait_and_then_run_once(bench: Bench) -> None:
