@@ -108,7 +108,8 @@ def _waiting_since(store: Store) -> list[int]:
     refused = control.REFUSED[control_rows.read(store).mode]
     open_ = [row for row in rows.list_schedules(store) if row.job in JOBS and JOBS[row.job].way not in refused]
     due = [row.next_due_at for row in open_ if not row.paused and row.next_due_at is not None]
-    return [*due, *(row.asked_at for row in open_ if row.asked_at is not None)]
+    untaken = rows.oldest_untaken(store)
+    return [*due, *(row.asked_at for row in open_ if row.asked_at is not None), *([] if untaken is None else [untaken])]
 
 
 def require(store: Store, name: str) -> ScheduleRow:
@@ -141,7 +142,7 @@ def add(
 
 
 def edit(store: Store, name: str, *, when: str | None, options: Mapping[str, str], who: str) -> ScheduleLine:
-    """Another time, other options. Raises StateError USAGE."""
+    """Another time, other options. Raises StateError USAGE, UNKNOWN."""
     with store.write():
         row = require(store, name)
         changed: dict[str, Any] = {}

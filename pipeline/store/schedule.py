@@ -172,6 +172,13 @@ def take_run(store: Store, worker_id: int) -> JobRunRow | None:
         return _job_run(store.sql(f"{_JOB_RUN} WHERE job_run.id = ?", run_id)[0])
 
 
+def oldest_untaken(store: Store) -> int | None:
+    """Since when the oldest run that nobody took is due; None where each was taken."""
+    with store.read():
+        ((due_at,),) = store.sql("SELECT MIN(due_at) FROM job_run WHERE finished_at IS NULL AND worker_id IS NULL")
+        return None if due_at is None else int(due_at)
+
+
 def finish_run(store: Store, run: JobRunRow, outcome: str, said: str) -> bool:
     """Say how it ended. False: somebody else took it over meanwhile, and nothing was changed."""
     ended = JobRun.update(finished_at=store.now_ms(), outcome=outcome, said=said).where(

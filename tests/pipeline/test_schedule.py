@@ -332,3 +332,9 @@ def test_due_work_that_nobody_takes_is_told(bench: Bench) -> None:
     health = bench.service.schedule_health()
     assert health.overdue_ms == 3_600_000
     assert "60 minutes" in (health.why or "")
+    bench.worker.tick()  # it is a run now, which nobody takes
+    bench.wind(5 * MINUTE_S)
+    bench.worker.tick()
+    assert bench.service.schedule_health().overdue_ms == 3_900_000
+    bench.work()
+    assert bench.service.schedule_health().overdue_ms == 0
