@@ -243,7 +243,9 @@ class Worker:
             else:
                 schedule.succeeded(house.store, house.bus, run, job.work(house, options, self._signal))
         except PipelineError as error:
-            schedule.failed(house.store, house.bus, run, error)
+            if error.kind is not Kind.INTERRUPTED or not self._signal.tripped:
+                schedule.failed(house.store, house.bus, run, error)
+            # else this process ends, and the next worker takes the run from the beginning
         except Exception as error:
             logger.exception("scheduled %s failed unexpectedly", run.name)
             text = f"the program failed unexpectedly: {type(error).__name__}: {error}"[:300]

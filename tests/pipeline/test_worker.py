@@ -275,6 +275,28 @@ def test_started_here_it_ends_when_the_service_is_stopped_and_says_goodbye(bench
     assert states["console"] == "stopped"
 
 
+def test_a_job_that_a_stop_cut_short_is_taken_by_the_next_worker(bench: Bench) -> None:
+    bench.events(1)
+    bench.only()
+    bench.service.edit_schedule("listings", options={"fresh_minutes": "0"})
+    service = bench.another_service()
+
+    def stop(_url: str) -> None:
+        service.stop("enough")
+        raise PipelineError(Kind.INTERRUPTED, "enough")
+
+    bench.client.before = stop
+    bench.service.run_schedule_now("listings")
+    mine = service.start_schedule(tick_s=0.1)
+    assert mine.join(WAIT_S)
+    bench.client.before = None
+    (run,) = bench.service.job_runs("listings")
+    assert (run.finished_at, run.attempt) == (None, 1)
+    assert bench.work() == 1
+    (run,) = bench.service.job_runs("listings")
+    assert (run.outcome, run.attempt) == ("done", 2)
+
+
 def test_the_report_of_a_job_names_no_event(bench: Bench) -> None:
     bench.service.run_schedule_now("retries")
     bench.work()
