@@ -209,9 +209,9 @@ class ConsoleApp(App[str | None]):
 
 def run_console(settings: Settings) -> None:
     """Open the console on the operator's own database. Returns when it is closed; goes on with the demo if asked to."""
-    from mre_console.cli.opening import service_from
+    from mre_console.cli.opening import observed, service_from
 
-    with service_from(settings) as service:
+    with service_from(settings) as service, observed(service):
         result = _run(service, settings.config_file)
     if result == DEMO:
         from mre_console.cli.main import run

@@ -77,6 +77,13 @@ class Kind(StrEnum):
     UNDO_REFUSED = "UNDO_REFUSED"
     INTERRUPTED = "INTERRUPTED"
     USAGE = "USAGE"
+    UNKNOWN = "UNKNOWN"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    BODY_TOO_LARGE = "BODY_TOO_LARGE"
+    UNSUPPORTED_MEDIA = "UNSUPPORTED_MEDIA"
+    TOO_MANY_REQUESTS = "TOO_MANY_REQUESTS"
     UNKNOWN_EVENT = "UNKNOWN_EVENT"
     NOTHING_TO_EXPORT = "NOTHING_TO_EXPORT"
     CONTACT_MISSING = "CONTACT_MISSING"
@@ -263,6 +270,15 @@ TABLE: dict[Kind, Rule] = {
     ),
     Kind.INTERRUPTED: Rule(_S, True, 130, 503, "The run was stopped; run the same command again."),
     Kind.USAGE: Rule(_S, False, 2, 422, "See `mre --help`.", "BAD_REQUEST"),
+    Kind.UNKNOWN: Rule(_S, False, 2, 404, "List what there is, and name one of those.", "BAD_REQUEST"),
+    Kind.UNAUTHENTICATED: Rule(
+        _S, False, 2, 401, "Send a token that `mre tokens add` made: Authorization: Bearer …", "ACCESS_REFUSED"
+    ),
+    Kind.FORBIDDEN: Rule(_S, False, 2, 403, "Use a token with the scope operate.", "ACCESS_REFUSED"),
+    Kind.METHOD_NOT_ALLOWED: Rule(_S, False, 2, 405, "See /openapi.json for what this address takes.", "BAD_REQUEST"),
+    Kind.BODY_TOO_LARGE: Rule(_S, False, 2, 413, "Send less: no request here needs much.", "BAD_REQUEST"),
+    Kind.UNSUPPORTED_MEDIA: Rule(_S, False, 2, 415, "Send JSON, and say so in Content-Type.", "BAD_REQUEST"),
+    Kind.TOO_MANY_REQUESTS: Rule(_S, True, 2, 429, "Wait as long as Retry-After says, then ask again.", "SLOW_DOWN"),
     Kind.UNKNOWN_EVENT: Rule(
         _S,
         False,

@@ -8,6 +8,8 @@ became of the run.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -20,10 +22,11 @@ from pipeline.errors import FetchError, Kind, NormaliseError, PipelineError, Sta
 from pipeline.leases import LockPolicy
 from pipeline.liverc import urls
 from pipeline.liverc.client import Client
+from pipeline.liverc.errand import Clock
 from pipeline.liverc.markup import page_facts
 from pipeline.liverc.page import Page
 from pipeline.liverc.readers import read_page
-from pipeline.observe import Bus, Report, progress_report
+from pipeline.observe import Bus, Report, progress_report, refusal_report
 from pipeline.runs import DEFAULT_POLICY, Run, reason_of
 from pipeline.stopping import StopGroup, StopSignal
 from pipeline.store import events as event_rows
@@ -71,25 +74,41 @@ class Workplace:
     stops: StopGroup
     debug_root: Path
     policy: LockPolicy = DEFAULT_POLICY
+    clock: Clock = field(default_factory=Clock)  # what deadlines are measured by; the client's own
 
 
-def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Options) -> IngestReport:
+def ingest_event(
+    place: Workplace,
+    slug: str,
+    source_event_id: str,
+    options: Options,
+    *,
+    claim: Callable[[], None] | None = None,
+) -> IngestReport:
     """Ingest one event in the calling thread.
+
+    `claim` is called inside the transaction that takes the lease; what it raises means that nothing was begun.
 
     Raises:
         PipelineError: recorded with the run, whose id is in the details; what is served is unchanged then.
     """
-    place.client.require_contact()  # refused before there is an event or a run to show for it
-    control.admit(place.store, Way.INGEST)
-    if options.dry_run:
-        return _dry_run(place, slug, source_event_id, options)
-    known = event_rows.add_event(place.store, slug, source_event_id)
-    run = Run.begin(place.store, place.bus, known, kind="ingest", trigger=options.trigger, policy=place.policy)
+    try:
+        place.client.require_contact()  # refused before there is an event or a run to show for it
+        control.admit(place.store, Way.INGEST)
+        if options.dry_run:
+            return _dry_run(place, slug, source_event_id, options)
+        known = event_rows.add_event(place.store, slug, source_event_id)
+        run = Run.begin(
+            place.store, place.bus, known, kind="ingest", trigger=options.trigger, policy=place.policy, claim=claim
+        )
+    except PipelineError as error:
+        place.bus.publish(refusal_report(error, event=f"{slug}/{source_event_id}"))
+        raise
     event = run.event
     place.stops.add(run.signal)
     folder = PageFolder(place.debug_root / f"run-{run.run_id}") if options.debug else None
     pages = PageBatch(place.archive)
-    collector = Collector(place, run, run.signal, run.started + options.deadline_s, folder, pages)
+    collector = Collector(place, run, run.signal, place.clock.now() + options.deadline_s, folder, pages)
     try:
         collected = collector.collect(event.track_slug, source_event_id)
         judged = judge(collected, run)
@@ -149,6 +168,10 @@ class Narration:
     def pages(self, done: int, total: int | None) -> None:
         self._bus.publish(progress_report(self._stage, done, total))
 
+    def span(self, name: str, **attributes: object) -> AbstractContextManager[dict[str, object]]:
+        """A dry run keeps no timeline."""
+        return nullcontext({})
+
     def learn(self, page: records.EventPage) -> None:
         """A dry run writes no facts of the event."""
 
@@ -162,7 +185,7 @@ def _dry_run(place: Workplace, slug: str, source_event_id: str, options: Options
     place.stops.add(signal)
     started = time.monotonic()
     folder = PageFolder(place.debug_root / f"dry-{source_event_id}") if options.debug else None
-    collector = Collector(place, progress, signal, started + options.deadline_s, folder)
+    collector = Collector(place, progress, signal, place.clock.now() + options.deadline_s, folder)
     try:
         collected = collector.collect(slug, source_event_id)
         judged = judge(collected, progress)
@@ -185,6 +208,7 @@ class Progress(Protocol):
     def enter(self, stage: str) -> None: ...
     def pages(self, done: int, total: int | None) -> None: ...
     def learn(self, page: records.EventPage) -> None: ...
+    def span(self, name: str, **attributes: object) -> AbstractContextManager[dict[str, object]]: ...
     def log(self, name: str, message: str, *, severity: str = "info", **fields: object) -> None: ...
 
 
@@ -204,7 +228,7 @@ class Collector:
     place: Workplace
     progress: Progress
     signal: StopSignal
-    deadline: float  # monotonic seconds
+    deadline: float  # monotonic seconds, by the workplace's clock
     folder: PageFolder | None = None  # where --debug keeps what was fetched and read
     batch: PageBatch | None = None  # where pages go to the archive; None: nowhere
     entries: list[PageEntry] = field(default_factory=list)  # what went there
@@ -263,29 +287,52 @@ class Collector:
     def _read(self, url: str) -> records.PageRecord:
         self.check()
         ref = urls.parse_url(url)
+        race = {"race_id": ref.id} if ref.page_type is urls.PageType.RACE_RESULT else {}
+        page = self._fetch(url, ref, race)
+        self.progress.enter(Stage.PARSE)
+        if self.folder is not None:
+            self.folder.keep_page(page.body, ref)
+        began = time.perf_counter()
+        with self.progress.span("lap_extraction" if race else "page_read", page_type=str(ref.page_type), **race):
+            record = read_page(page.body, ref)
+        if isinstance(record, records.RacePage):
+            laps = sum(len(racer.laps) for racer in record.racers)
+            self.progress.log(
+                "laps_extracted",
+                f"race {ref.id}: {laps:,} laps of {len(record.rows)} drivers",
+                severity="debug",
+                race_id=ref.id,
+                drivers=len(record.rows),
+                laps=laps,
+                duration_ms=round((time.perf_counter() - began) * 1000, 3),
+            )
+        if self.folder is not None:
+            self.folder.keep_record(record, ref)
+        return record
+
+    def _fetch(self, url: str, ref: urls.PageRef, race: dict[str, str | None]) -> Page:
+        """One page of the site, kept in the archive."""
         self.progress.enter(Stage.FETCH)
-        page = self.place.client.fetch(
-            url, ref.page_type, stop=self.signal.event, deadline=self.deadline, admit=self._admit
-        )
+        name = "race" if race else str(ref.page_type)
+        with self.progress.span(f"{name}_page_fetch", url=url, page_type=str(ref.page_type), **race) as facts:
+            page = self.place.client.fetch(
+                url, ref.page_type, stop=self.signal.event, deadline=self.deadline, admit=self._admit
+            )
+            facts.update(method=page.how, attempts=page.attempts, bytes=len(page.body), request_ms=page.duration_ms)
         self.fetched += 1
         sha256 = self._keep(page)
         self.progress.log(
-            f"{ref.page_type}_page_fetched" if ref.page_type != "race_result" else "race_page_fetched",
+            f"{name}_page_fetched",
             f"{page.url}: {len(page.body):,} bytes in {page.duration_ms} ms",
             severity="debug",
             url=page.url,
             page_type=str(ref.page_type),
+            method=page.how,
             duration_ms=page.duration_ms,
-            attempts=page.attempts,
+            attempt=page.attempts,
             sha256=sha256,
         )
-        self.progress.enter(Stage.PARSE)
-        if self.folder is not None:
-            self.folder.keep_page(page.body, ref)
-        record = read_page(page.body, ref)
-        if self.folder is not None:
-            self.folder.keep_record(record, ref)
-        return record
+        return page
 
     def _admit(self) -> None:
         control.admit(self.place.store, Way.INGEST, control.Moment.REQUEST)
@@ -311,7 +358,7 @@ class Collector:
     def check(self) -> None:
         """Between pages: stop when asked to, and when the run has had its time."""
         self.signal.check()
-        if time.monotonic() >= self.deadline:
+        if self.place.clock.now() >= self.deadline:
             raise FetchError(Kind.TIMEOUT, "the run passed its deadline and was ended", pages_done=self.fetched)
 
 
@@ -329,6 +376,11 @@ class Judged:
 
 def judge(collected: Collected, progress: Progress) -> Judged:
     """Pages → canonical document → violations. Raises NormaliseError where the document must not be published."""
+    with progress.span("normalise"):
+        return _judge(collected, progress)
+
+
+def _judge(collected: Collected, progress: Progress) -> Judged:
     progress.enter(Stage.NORMALISE)
     event = document.build_event(collected.event_page, collected.races, collected.entry_list)
     progress.enter("validate")

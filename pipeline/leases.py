@@ -127,7 +127,7 @@ def cancel(store: Store, event_id: int, *, who: str) -> LockView:
     """Ask the holder, wherever it runs, to stop; it sees it within a second or two and ends as interrupted.
 
     Raises:
-        StateError: USAGE, nobody works on the event. StoreError: DB_BUSY, the holder sits inside its transaction.
+        StateError: UNKNOWN, nobody works on the event. StoreError: DB_BUSY, the holder sits inside its transaction.
     """
     lock = require_lock(store, event_id)
     with patiently(store, lock, "asked to stop"), store.write():
@@ -148,8 +148,8 @@ def clear(
     Returns:
         What was known of the lock.
     Raises:
-        StateError: USAGE, nobody holds the lease, no reason, or the name is missing or wrong; LEASE_LOST, the lock is
-            not the one that was seen. StoreError: DB_BUSY after 5 s, the holder sits inside its transaction.
+        StateError: UNKNOWN, nobody holds the lease; USAGE, no reason, or the name is missing or wrong; LEASE_LOST, the
+            lock is not the one that was seen. StoreError: DB_BUSY after 5 s, the holder sits inside its transaction.
     """
     lock = examine(store, event_id, reason=reason, token=token, confirm=confirm)
     cause = StateError(Kind.CLEARED, f"the lock was cleared by {who}: {reason}")
@@ -202,7 +202,7 @@ def wait_until_free(store: Store, lock: LockView, seconds: float, signal: StopSi
 
 
 def require_lock(store: Store, event_id: int) -> LockView:
-    """As `find_lock`. Raises StateError USAGE where nobody holds the lease."""
+    """As `find_lock`. Raises StateError UNKNOWN where nobody holds the lease."""
     lock = find_lock(store, event_id)
     if lock is None:
         raise _not_locked()
@@ -333,7 +333,7 @@ def _report(bus: Bus, lock: LockView, name: str, message: str) -> None:
 
 
 def _not_locked() -> StateError:
-    return StateError(Kind.USAGE, "the event is not locked: nobody is working on it", remedy="See `mre locks list`.")
+    return StateError(Kind.UNKNOWN, "the event is not locked: nobody is working on it", remedy="See `mre locks list`.")
 
 
 @contextmanager

@@ -8,10 +8,10 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from pipeline import leases
+from pipeline import leases, schedule
 from pipeline.errors import Envelope
 from pipeline.snapshot import EventLine, LapLine, LiveRun, LogLine, RaceLine, ResultLine, Snapshot, Totals
-from pipeline.store import control, overview
+from pipeline.store import control, overview, workers
 from pipeline.store.control import ControlRow
 from pipeline.store.database import Store
 
@@ -50,6 +50,8 @@ def take_snapshot(store: Store, *, text: str, limit: int, after_log_id: int, log
             warnings=_log_lines(overview.open_warnings(store, limit=WARNINGS_SHOWN)),
             log=_log_lines(overview.log_after(store, after_log_id, limit=log_limit)),
             control=control.read(store),
+            workers=workers.list_workers(store),
+            schedule=schedule.health(store),
         )
 
 

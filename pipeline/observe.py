@@ -15,6 +15,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from pipeline.errors import PipelineError
+
 logger = logging.getLogger("mre.pipeline")
 
 
@@ -33,6 +35,18 @@ class Report(Struct, frozen=True):
 def progress_report(stage: str | None, done: int, total: int | None) -> Report:
     """How far a run is: pages done of all its pages, `total` None while that is not known."""
     return Report("progress", f"{stage} {done}/{total}", "debug", fields={"stage": stage, "done": done, "total": total})
+
+
+def failure_fields(error: PipelineError) -> dict[str, Any]:
+    """What every report of a failure carries: stage, kind, and where it happened, as far as that is known."""
+    places = ("url", "page_type", "race_id", "field", "selector")
+    known = {name: error.details[name] for name in places if name in error.details}
+    return {"stage": str(error.stage), "kind": str(error.kind), **known}
+
+
+def refusal_report(error: PipelineError, **fields: Any) -> Report:
+    """A failure that no run records, because there is none: a held lock, a closed gate, a listing not fetched."""
+    return Report("request_failed", error.message, "error", fields={**failure_fields(error), **fields})
 
 
 Subscriber = Callable[[Report], None]

@@ -86,7 +86,7 @@ def require_event(store: Store, event_id: int) -> EventRow:
 def require_action(store: Store, action_id: int | None) -> ActionRow:
     row = None if action_id is None else action_rows.get_action(store, action_id)
     if row is None:
-        raise StateError(Kind.USAGE, f"there is no action {action_id}", remedy="See `mre actions list`.")
+        raise StateError(Kind.UNKNOWN, f"there is no action {action_id}", remedy="See `mre actions list`.")
     return row
 
 

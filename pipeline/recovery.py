@@ -100,7 +100,7 @@ def plan_undo(store: Store, action_id: int) -> Plan:
     """Take an action back: the columns that it changed get their old values, the rows that it removed return.
 
     Raises:
-        StateError: UNDO_REFUSED, saying why and naming the newer run; USAGE, no such action; LOCK_HELD. StoreError.
+        StateError: UNDO_REFUSED, saying why and naming the newer run; UNKNOWN, no such action; LOCK_HELD. StoreError.
     """
     row = planning.require_action(store, action_id)
     return planning.make(store, Wish(kind="undo", event_id=row.event_id, undoes=action_id)).plan
@@ -186,7 +186,7 @@ def served_runs(plan: Plan) -> tuple[int | None, int | None]:
 
 
 def get_action(store: Store, action_id: int) -> Action:
-    """One action. Raises StateError USAGE where there is none."""
+    """One action. Raises StateError UNKNOWN where there is none."""
     with store.read():
         return _action(store, planning.require_action(store, action_id))
 

@@ -8,26 +8,29 @@ progress, so that a run costs a few small transactions and one publish.
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import msgspec
 
-from pipeline import attempts, control, leases, lockfiles
+from pipeline import attempts, control, leases, lockfiles, spans
 from pipeline.errors import Envelope, Kind, PipelineError, Stage, StateError, StoreError, encode_envelope
 from pipeline.holders import encode_holder, this_holder
 from pipeline.keeper import Keeper
 from pipeline.leases import TTL_MS, LockPolicy
 from pipeline.liverc.build import parser_build
-from pipeline.observe import Bus, Report, progress_report
+from pipeline.observe import Bus, Report, failure_fields, progress_report
 from pipeline.records import Event, EventPage
+from pipeline.spans import Timeline
 from pipeline.stopping import StopSignal
 from pipeline.store import events as event_rows
-from pipeline.store import journal, publish
+from pipeline.store import journal, publish, timelines
 from pipeline.store import leases as lease_rows
 from pipeline.store import runs as run_rows
 from pipeline.store.archive import PageArchive, ServedPages, ServedRecord
 from pipeline.store.database import Store
+from pipeline.store.publish import Manifest
 from pipeline.ways import Way
 
 FLUSH_EVERY_S = 0.5  # how old progress and log lines may get before they are written
@@ -66,6 +69,7 @@ class Run:
         self._flushed = self.started
         self._learned: EventPage | None = None  # not written yet
         self.pages_manifest: str | None = None
+        self.timeline = Timeline(event=self.name, run_id=fence.run_id)
         self.keeper = Keeper(store, fence, self.signal, self.shown_progress, way=way, lock=lock)
 
     @property
@@ -95,11 +99,13 @@ class Run:
         trigger: str,
         policy: LockPolicy = DEFAULT_POLICY,
         way: Way | None = None,
+        claim: Callable[[], None] | None = None,
     ) -> Run:
         """Take the lease, walk to `running` and insert the run record, in one transaction.
 
         A lease whose holder is proven dead is released first, unless the policy says no. `way` is what the global
-        switch judges by, where the kind alone does not tell.
+        switch judges by, where the kind alone does not tell. `claim` is called in that transaction, once the lease is
+        taken; what it raises undoes it.
         Raises:
             StateError: DISABLED; EVENT_HELD, where no person asked; LOCK_HELD, with what is known of the holder;
                 ILLEGAL_TRANSITION. StoreError.
@@ -108,12 +114,12 @@ class Run:
         lock = lockfiles.take(policy.folder, event.source_event_id) if policy.folder else None
         try:
             try:
-                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger)
+                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger, claim=claim)
             except StateError as error:
                 may_release = error.kind is Kind.LOCK_HELD and policy.release_dead
                 if not (may_release and leases.release_dead(store, bus, event.id)):
                     raise
-                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger)
+                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger, claim=claim)
         except BaseException:
             if lock is not None:
                 lock.drop()
@@ -132,6 +138,7 @@ class Run:
         *,
         kind: str,
         trigger: str,
+        claim: Callable[[], None] | None,
     ) -> Run:
         holder = encode_holder(this_holder(lock))
         with store.write():
@@ -142,15 +149,17 @@ class Run:
             token = lease_rows.acquire(store, event.id, run_id, holder, TTL_MS)
             if token is None:
                 raise held(store, event)  # leaving rolls the run back
+            if claim is not None:
+                claim()
             event = event_rows.get_event(store, event.id) or event  # as it stands now that nobody else can change it
             attempts.pass_hold(store, event, run_id, trigger=trigger)
             if event.state == "failed":
                 run_rows.transition(store, event.id, "idle")
             run_rows.transition(store, event.id, "running")
             run = cls(store, bus, event, lease_rows.Fence(event.id, run_id, token), way=way, lock=lock)
-            run.log("ingestion_start", f"run {run_id} of {run.name} begins", trigger=trigger)
-            run._write_log()
-        run._buffer.clear()
+            start = Report("ingestion_start", f"run {run_id} of {run.name} begins", fields={"trigger": trigger})
+            run._write_log(start)
+        run._report(start)  # only now can anybody who hears it find the run
         return run
 
     # ------------------------------------------------------------------ while it runs
@@ -172,6 +181,10 @@ class Run:
         """Keep what the event page says of the whole event, fenced: a console shows its name even if the run fails."""
         self._learned = page
         self._flush_unless_busy()
+
+    def span(self, name: str, **attributes: object) -> AbstractContextManager[dict[str, Any]]:
+        """Time a piece of work on the run's timeline; yields attributes to add to."""
+        return self.timeline.span(name, **attributes)
 
     def shown_progress(self) -> str:
         """One phrase for the lease row: `fetch 12/33`."""
@@ -233,6 +246,14 @@ class Run:
             StateError: LEASE_LOST, DISABLED. StoreError. Nothing was changed then.
         """
         self.enter("publish")
+        with self.timeline.span("db_persistence"):
+            outcome, end = self._publish(event, sha256, archive, again=again)
+        self._report_trace(None)
+        self._report(end)
+        self.keeper.stop()
+        return outcome
+
+    def _publish(self, event: Event, sha256: str, archive: PageArchive | None, *, again: bool) -> tuple[str, Report]:
         record: ServedRecord | None = None
         try:
             with self.store.write():
@@ -248,6 +269,7 @@ class Run:
                     manifest = publish.insert_rows(self.store, self.run_id, event)
                     publish.seal(self.store, self.run_id, manifest, sha256, parser_build())
                     publish.serve(self.store, self.event.id, self.run_id)
+                    self._log_rows(manifest)
                 end = self._conclude("complete", outcome, None)
                 self._write_log(end)
                 if archive is not None:
@@ -257,9 +279,17 @@ class Run:
             if record is not None:
                 self._withdraw(record)
             raise
-        self._report(end)
-        self.keeper.stop()
-        return outcome
+        return outcome, end
+
+    def _log_rows(self, manifest: Manifest) -> None:
+        rows = {
+            "race": manifest.race_count,
+            "result": manifest.result_count,
+            "lap": manifest.lap_count,
+            "entry": manifest.entry_count,
+        }
+        shown = ", ".join(f"{count:,} {table}" for table, count in rows.items())
+        self.log("db_upsert_summary", f"rows inserted: {shown}", severity="debug", rows=rows)
 
     def _served_pages(self, sha256: str) -> ServedPages:
         assert self.pages_manifest is not None
@@ -295,13 +325,7 @@ class Run:
             "ingestion_interrupted" if outcome == "interrupted" else "ingestion_failed",
             error.message,
             severity="error",
-            stage=str(error.stage),
-            kind=str(error.kind),
-            **{
-                name: error.details[name]
-                for name in ("url", "page_type", "race_id", "field", "selector")
-                if name in error.details
-            },
+            **failure_fields(error),
         )
         try:
             if error.kind is not Kind.LEASE_LOST:
@@ -325,6 +349,7 @@ class Run:
                     end = self._conclude("failed", outcome, envelope, keep_error=reason)
                     if log:
                         self._write_log(end)
+                self._report_trace(str(error.kind))
                 self._report(end)
                 return
             except StoreError as cause:
@@ -348,6 +373,9 @@ class Run:
             error=None if error is None or not keep_error else encode_envelope(error),
             stage_ms=self._encoded_stage_ms(),
         )
+        if keep_error:
+            kept = self.timeline.spans(None if error is None else error.details["kind"], outcome=outcome)
+            timelines.insert(self.store, self.run_id, spans.encode(kept))
         lease_rows.release(self.store, self.fence)
         seconds = time.monotonic() - self.started
         return Report(
@@ -385,6 +413,10 @@ class Run:
             run_id=self.run_id,
             fields=msgspec.json.encode(report.fields).decode(),
         )
+
+    def _report_trace(self, error: str | None) -> None:
+        """Once the end is committed: the spans, with what the commit itself took."""
+        self._report(spans.trace_report(self.timeline.spans(error)))
 
     def _report(self, report: Report) -> None:
         self.bus.publish(msgspec.structs.replace(report, event_id=self.event.id, run_id=self.run_id))

@@ -19,12 +19,15 @@ from msgspec import Struct
 from pipeline import records
 from pipeline.errors import Kind, PipelineError, StateError
 from pipeline.holders import program_version
-from pipeline.observe import Bus
+from pipeline.liverc.errand import Clock
+from pipeline.observe import Bus, Report, failure_fields, refusal_report
 from pipeline.service_archive import ArchiveActions
 from pipeline.service_control import ControlActions
 from pipeline.service_locks import LockActions
 from pipeline.service_looking import Looking
+from pipeline.service_observe import Observation
 from pipeline.service_recovery import RecoveryActions
+from pipeline.service_schedule import ScheduleActions
 from pipeline.stopping import StopGroup
 from pipeline.ways import Way, way_in
 
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("mre.pipeline")
+CLOSING_S = 2.0  # how long closing waits for the schedule's work to end; it was asked to stop long before, if at all
 
 
 class ServiceSettings(Struct, frozen=True):
@@ -62,7 +66,7 @@ class TrackIngestion(Struct, frozen=True):
     error: PipelineError | None
 
 
-class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Looking):
+class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Looking, Observation, ScheduleActions):
     """The pipeline behind every way in. Use as a context manager, or call `close`."""
 
     def __init__(
@@ -72,12 +76,18 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Look
         bus: Bus | None = None,
         client: Client | None = None,
         read_only: bool = False,
+        clock: Clock | None = None,
     ) -> None:
-        """`client` replaces the one that the settings describe; `read_only` refuses every method that is a way in."""
+        """`client` replaces the one that the settings describe; `read_only` refuses every method that is a way in.
+
+        `clock` is what waits and deadlines are measured by; stored times are the database's.
+        """
         self.settings = settings
         self.read_only = read_only
         self.bus = bus or Bus()
+        self.clock = clock or Clock()
         self.stops = StopGroup()
+        self._worker = None  # runs the schedule here
         self._workers: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         self._opening = threading.RLock()
         self._store: Store | None = None
@@ -125,11 +135,19 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Look
                         stand_in=self.settings.site,
                     ),
                     StoreState(self.store),
+                    on_retry=self._tell_retry,
+                    clock=self.clock,
                 )
             return self._client
 
+    def _tell_retry(self, error: PipelineError, seconds: float) -> None:
+        message = f"{error.message} Trying again in {seconds:.1f} s."
+        self.bus.publish(Report("fetch_retry", message, "warning", fields={**failure_fields(error), "wait_s": seconds}))
+
     def stop(self, message: str = "the program was asked to stop") -> None:
-        """Ask every run under way in this process to end as interrupted."""
+        """Ask every run under way in this process to end as interrupted, and run the schedule here no more."""
+        if self._worker is not None:
+            self._worker.stop(message)
         self.stops.stop_all(message)
 
     def running_here(self) -> int:
@@ -137,6 +155,7 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Look
         return max(len(self.stops), sum(worker.is_alive() for worker in tuple(self._workers)))
 
     def close(self) -> None:
+        self.stop_schedule(timeout_s=CLOSING_S)
         with self._opening:
             if self._client is not None:
                 self._client.close()
@@ -146,11 +165,14 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Look
     # ------------------------------------------------------------------ ingestion
 
     @way_in(Way.INGEST)
-    def ingest(self, event: str, options: Options | None = None) -> IngestReport:
+    def ingest(
+        self, event: str, options: Options | None = None, *, claim: Callable[[], None] | None = None
+    ) -> IngestReport:
         """Ingest one event, now, in the calling thread.
 
         Args:
             event: a LiveRC event URL, `slug/event_id`, or the bare id of a known event.
+            claim: called inside the transaction that takes the event's lease; what it raises undoes that.
         Raises:
             PipelineError: with the run's id in its details; what is served is unchanged then.
         """
@@ -158,9 +180,16 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Look
 
         slug, source_event_id = self.resolve(event)
         place = Workplace(
-            self.store, self.client, self.archive, self.bus, self.stops, self.settings.data / "debug", self.lock_policy
+            self.store,
+            self.client,
+            self.archive,
+            self.bus,
+            self.stops,
+            self.settings.data / "debug",
+            self.lock_policy,
+            self.clock,
         )
-        return ingest_event(place, slug, source_event_id, options or Options())
+        return ingest_event(place, slug, source_event_id, options or Options(), claim=claim)
 
     @way_in(Way.INGEST)
     def start_ingest(
@@ -172,23 +201,34 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Look
     ) -> threading.Thread:
         """Ingest one event in a worker thread of its own; `done` hears how it ended, in that thread."""
         self.resolve(event)  # a bad name is the caller's to hear, at once
+        return self.start(lambda: self.ingest(event, options), done, name=event.rsplit("/", 1)[-1])
 
-        def work() -> None:
+    @way_in(Way.INGEST)
+    def start(
+        self,
+        work: Callable[[], IngestReport],
+        done: Callable[[IngestReport | PipelineError], None] | None = None,
+        *,
+        name: str,
+    ) -> threading.Thread:
+        """Do `work`, an ingestion, in a worker thread of its own; `done` hears how it ended, in that thread."""
+
+        def run() -> None:
             outcome: IngestReport | PipelineError
             with self.store.connection_scope():
                 try:
-                    outcome = self.ingest(event, options)
+                    outcome = work()
                 except PipelineError as error:
                     outcome = error
                 except Exception as error:  # a fault of the program must reach whoever waits, not only its thread
-                    logger.exception("ingestion of %s failed unexpectedly", event)
+                    logger.exception("ingestion of %s failed unexpectedly", name)
                     outcome = PipelineError(
                         Kind.INTERNAL, f"the program failed unexpectedly: {type(error).__name__}: {error}"[:300]
                     )
             if done is not None:
                 done(outcome)
 
-        thread = threading.Thread(target=work, name=f"ingest-{event.rsplit('/', 1)[-1]}", daemon=True)
+        thread = threading.Thread(target=run, name=f"ingest-{name}", daemon=True)
         self._workers.add(thread)
         thread.start()
         return thread
@@ -251,12 +291,14 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Look
 
     def events(
         self, *, track: str | None = None, state: str | None = None, since: str | None = None, text: str | None = None,
-        limit: int = 500,
+        limit: int = 500, offset: int = 0,
     ) -> tuple[EventRow, ...]:  # fmt: skip
         """Known events, newest first."""
         from pipeline.store import events
 
-        return events.list_events(self.store, track=track, state=state, since=since, text=text, limit=limit)
+        return events.list_events(
+            self.store, track=track, state=state, since=since, text=text, limit=limit, offset=offset
+        )
 
     def export(self, event: str, *, run_id: int | None = None) -> records.Event:
         """The canonical document of what is served. Raises StateError NOTHING_TO_EXPORT."""
@@ -337,6 +379,7 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Look
         except PipelineError as error:
             if error.kind is Kind.INTERRUPTED and signal.tripped:
                 raise signal.error() from error  # which says who stopped it
+            self.bus.publish(refusal_report(error))
             raise
         finally:
             self.stops.discard(signal)
@@ -354,13 +397,18 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Look
 
         row = runs.get_run(self.store, run_id)
         if row is None:
-            raise StateError(Kind.USAGE, f"there is no run {run_id}", run_id=run_id)
+            raise StateError(Kind.UNKNOWN, f"there is no run {run_id}", run_id=run_id)
         return row
 
-    def log(self, *, event: str | None = None, run_id: int | None = None, limit: int = 1_000) -> tuple[JournalRow, ...]:
-        """The journal of an event or of one run, oldest first."""
+    def log(
+        self, *, event: str | None = None, run_id: int | None = None, limit: int = 1_000, after_id: int | None = None
+    ) -> tuple[JournalRow, ...]:
+        """The newest lines of the journal of an event or of one run, oldest first; of a run with `after_id` the first
+        ones after that."""
         from pipeline.store import journal
 
+        if run_id is not None and after_id is not None:
+            return journal.for_run(self.store, run_id, after_id=after_id, limit=limit)
         if run_id is not None:
             return journal.for_run(self.store, self.run(run_id).id)[-limit:]
         return journal.for_event(self.store, self.event(event or "").id, limit=limit)

@@ -57,7 +57,7 @@ class LockActions:
         return leases.list_locks(self.store)
 
     def lock(self: _House, event: str) -> LockView:
-        """One event's lease. Raises StateError USAGE where nobody holds it."""
+        """One event's lease. Raises StateError UNKNOWN where nobody holds it."""
         from pipeline import leases
 
         return leases.require_lock(self.store, self.event(event).id)
@@ -73,7 +73,7 @@ class LockActions:
     def cancel(self: _House, event: str, *, who: str | None = None) -> LockView:
         """Ask whoever works on an event to stop; the run ends as interrupted. Returns the lock as it was.
 
-        Raises StateError USAGE where nobody works on it; StoreError DB_BUSY.
+        Raises StateError UNKNOWN where nobody works on it; StoreError DB_BUSY.
         """
         from pipeline import leases
 

@@ -163,7 +163,7 @@ class RecoveryActions:
         return recovery.list_actions(self.store, None if event is None else self.event(event).id, limit=limit)
 
     def action(self: _House, action_id: int) -> Action:
-        """One action. Raises StateError USAGE where there is none."""
+        """One action. Raises StateError UNKNOWN where there is none."""
         from pipeline import recovery
 
         return recovery.get_action(self.store, action_id)

@@ -11,6 +11,7 @@ from msgspec import Struct
 from pipeline.errors import Envelope
 from pipeline.leases import LockView
 from pipeline.store.control import ControlRow
+from pipeline.store.workers import ScheduleHealth, WorkerRow
 
 
 class EventLine(Struct, frozen=True):
@@ -82,6 +83,8 @@ class Snapshot(Struct, frozen=True):
     warnings: tuple[LogLine, ...]  # not acknowledged yet, newest first
     log: tuple[LogLine, ...]  # after the line the reader has seen, oldest first
     control: ControlRow = ControlRow()  # the global switch
+    workers: tuple[WorkerRow, ...] = ()  # the processes that run the schedule, on all machines, newest first
+    schedule: ScheduleHealth | None = None  # whether it is being run
 
     @property
     def expired(self) -> tuple[LockView, ...]:

@@ -14,10 +14,22 @@ from tests.support.boundaries import ROOMS, all_imports, violations
 
 ROOT = Path(__file__).parent.parent
 
-IMPORT_NAMES = {"textual-plot": "textual_plot"}  # where that differs from the package's name
-PROVIDED = {"playhouse": "peewee", "httpcore": "httpx", "starlette": "fastapi", "rich": "textual"}
+IMPORT_NAMES = {  # where that differs from the package's name
+    "concurrent-log-handler": "concurrent_log_handler",
+    "opentelemetry-api": "opentelemetry",
+    "opentelemetry-exporter-otlp-proto-http": "opentelemetry",
+    "opentelemetry-sdk": "opentelemetry",
+    "prometheus-client": "prometheus_client",
+    "textual-plot": "textual_plot",
+}
+PROVIDED = {
+    "playhouse": "peewee",
+    "httpcore": "httpx",
+    "starlette": "fastapi",
+    "pydantic": "fastapi",
+    "rich": "textual",
+}
 LOADED_BY_NAME = {"psycopg", "pysqlite3"}  # peewee picks them up by itself
-FOR_THE_API = {"fastapi", "uvicorn"}  # the extra exists before the HTTP API does
 
 
 def test_no_module_walks_through_a_wall() -> None:
@@ -99,7 +111,7 @@ def _declared() -> set[str]:
     """The import name of every dependency of the program, extras included, those of its development not."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    requirements = [*project["dependencies"], *extras["api"], *extras["postgres"]]
+    requirements = [*project["dependencies"], *extras["api"], *extras["otel"], *extras["postgres"]]
     names = {re.split(r"[^A-Za-z0-9_-]", requirement)[0] for requirement in requirements}
     return {IMPORT_NAMES.get(name, name) for name in names}
 
@@ -110,5 +122,5 @@ def test_every_import_is_declared_and_every_dependency_is_used() -> None:
     needed = {PROVIDED.get(name, name) for name in third_party}
     declared = _declared()
     assert needed - declared == set(), "imported but not declared in pyproject.toml"
-    unused = declared - needed - LOADED_BY_NAME - FOR_THE_API
+    unused = declared - needed - LOADED_BY_NAME
     assert unused == set(), "declared in pyproject.toml but never imported"

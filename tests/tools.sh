@@ -4,7 +4,7 @@
 set -eu
 
 # command : Debian package : what needs it
-TOOLS="tmux:tmux:terminal-tests chromium:chromium:browser-tests"
+TOOLS="tmux:tmux:terminal-tests chromium:chromium:browser-tests promtool:prometheus:metrics-tests"
 # strace makes system calls fail; it exists on Linux only.
 [ "$(uname -s)" != Linux ] || TOOLS="$TOOLS strace:strace:crash-tests"
 

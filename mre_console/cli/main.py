@@ -40,6 +40,10 @@ COMMANDS: dict[str, Command] = {
     "events": Command("mre_console.cli.events:app", "List and show events; read a track's listing again."),
     "tracks": Command("mre_console.cli.tracks:app", "The track catalogue, and which tracks are followed."),
     "status": Command("mre_console.cli.status:command", "What is running, what failed, what is served."),
+    "warnings": Command(
+        "mre_console.cli.warnings:app", "Warnings that wait for a person, and saying that they were seen."
+    ),
+    "failures": Command("mre_console.cli.failures:command", "What fails, grouped by cause."),
     "log": Command("mre_console.cli.log:command", "What happened to an event, or in one run."),
     "export": Command("mre_console.cli.export:command", "Write an event's served data as JSON or CSV."),
     "parse": Command("mre_console.cli.parse:command", "Read one saved page and print what it says as JSON."),
@@ -57,9 +61,13 @@ COMMANDS: dict[str, Command] = {
     "disable": Command("mre_console.cli.control:disable", "Stop all ingestion, everywhere, until it is enabled."),
     "enable": Command("mre_console.cli.control:enable", "Allow ingestion again, once the checks have passed."),
     "control": Command("mre_console.cli.control:app", "Whether ingestion is enabled, and who disabled it."),
+    "serve": Command("mre_console.cli.serve:command", "The same over HTTP, for other programs."),
+    "tokens": Command("mre_console.cli.tokens:app", "Who may use the HTTP API."),
     "config": Command("mre_console.cli.config:app", "The settings, and where each value came from."),
     "db": Command("mre_console.cli.db:app", "Create, upgrade, downgrade and describe the database."),
     "doctor": Command("mre_console.cli.doctor:command", "Check this machine and what the program needs on it."),
+    "schedule": Command("mre_console.cli.schedule:app", "What is done when, by whoever runs the schedule."),
+    "worker": Command("mre_console.cli.worker:command", "Run the schedule without a terminal."),
     "demo": Command("mre_console.cli.demo:command", "Watch ingestion, failure and recovery on a simulated LiveRC."),
     "simulator": Command("mre_console.cli.simulator:app", "Serve a LiveRC look-alike on this machine."),
 }

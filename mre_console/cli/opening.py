@@ -30,8 +30,28 @@ def open_service(ctx: typer.Context, *, fetches: bool = False) -> Iterator[Servi
     settings = settings_of(ctx)
     if fetches and settings.site is None and settings.contact is None:
         settings = _ask_contact(settings)
-    with service_from(settings) as service, _stopping(service):
+    with service_from(settings) as service, observed(service), _stopping(service):
         yield service
+
+
+@contextmanager
+def observed(service: Service) -> Iterator[None]:
+    """While a program runs: its reports as JSON lines in the data folder, its runs' spans where they are wanted."""
+    from pipeline.holders import program_version
+    from pipeline.logs import configure_json
+    from pipeline.tracing import trace_to_environment
+
+    end_log = configure_json(service.bus, folder=service.settings.data / "logs")
+    try:
+        end_traces = trace_to_environment(service.bus, program_version())
+    except StateError as error:  # somebody else's variable must not keep a recovery from being done
+        narrate(f"warning: {error.message} {error.details['remedy']}")
+        end_traces = lambda: None  # noqa: E731
+    try:
+        yield
+    finally:
+        end_traces()
+        end_log()
 
 
 def service_from(settings: Settings) -> Service:

@@ -17,9 +17,15 @@ def command(
     """What is running, what failed, what is served, what waits for a person."""
     with open_service(ctx) as service:
         status = service.status()
+        health = service.health()
     if as_json:
-        print_json(status)
+        import msgspec
+
+        print_json({**msgspec.to_builtins(status), "health": health})
         return
+    print_text(f"health: {health.state.upper()}")
+    for reason in health.reasons:
+        print_text(f"  {one_line(reason.text)}")
     if status.control.mode != "enabled":
         print_text(
             f"ingestion is {status.control.mode.upper()} since {shown_time(status.control.changed_at)} by "

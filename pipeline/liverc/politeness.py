@@ -18,6 +18,14 @@ ROBOTS_MAX_AGE_S = 24 * 3600.0
 MAX_PAUSE_S = 24 * 3600.0  # no answer of a server may silence the program for longer than this
 
 
+SLOTS_MISSED = 5  # after so many slots that came too late for a machine this slow, the next one has to do
+
+
+def _tolerance(delay_s: float) -> float:
+    """How many seconds into its slot a request may still begin."""
+    return max(delay_s / 4, 0.05)
+
+
 class RobotsCopy(NamedTuple):
     """A robots.txt as it was answered: 2xx with its text, or 4xx with none."""
 
@@ -80,6 +88,7 @@ class Turnstile:
         self._clock = clock
         self._lock = threading.Lock()
         self._paused_until = -math.inf
+        self._free_at = -math.inf
 
     def pass_through(self, errand: Errand, delay_s: float) -> None:
         """Wait for the next slot.
@@ -90,18 +99,35 @@ class Turnstile:
         Without a delay nothing is shared: no database is written, and only this process's pauses hold.
         """
         errand.check()
+        tries = 0
         while True:
             silence_s = self._paused_until - self._clock.now()
             if silence_s > errand.left():
                 message = f"The site asked for silence, which lasts another {silence_s:.0f} s."
                 raise errand.error(Kind.RATE_LIMITED, message, retry_after_s=round(silence_s, 3))
+            asked = self._clock.now()
             if delay_s > 0:
                 wait_s = self._state.reserve_slot(self._domain, math.ceil(delay_s * 1000)) / 1000
             else:
                 wait_s = silence_s
             errand.wait(wait_s, "its next turn (others wait too, or the site asked for silence)")
+            tries += 1
+            if delay_s > 0 and tries < SLOTS_MISSED and self._clock.now() - asked - wait_s > _tolerance(delay_s):
+                continue  # stopped meanwhile, or held up: the slot is over, and the next one is somebody else's
+            self._keep_distance(errand, delay_s)
             if self._clock.now() >= self._paused_until:  # else the site asked for silence while this request waited
                 return
+
+    def _keep_distance(self, errand: Errand, delay_s: float) -> None:
+        """Whatever the shared clock says, which may jump: no two requests of this process are closer than the delay."""
+        while True:
+            with self._lock:
+                now = self._clock.now()
+                short_s = self._free_at - now
+                if short_s <= 0:
+                    self._free_at = now + delay_s
+                    return
+            errand.wait(short_s, "its next turn")
 
     def pause(self, seconds: float) -> None:
         """Keep every fetcher of the domain silent for so long, from now."""

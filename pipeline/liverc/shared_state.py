@@ -21,7 +21,7 @@ class StoreState:
 
     def load_robots(self, host: str) -> RobotsCopy | None:
         row = bucket.load_robots(self._store, host)
-        if row is None or row.age_ms > ROBOTS_MAX_AGE_S * 1000:
+        if row is None or not 0 <= row.age_ms <= ROBOTS_MAX_AGE_S * 1000:  # one of the future: a clock was wrong
             return None
         return RobotsCopy(row.status, row.body)
 

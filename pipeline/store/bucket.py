@@ -10,6 +10,9 @@ from msgspec import Struct
 from pipeline.store.database import Store
 from pipeline.store.models import Politeness, RobotsFile
 
+LONGEST_QUEUE_MS = 30 * 60_000  # nobody waits longer for a slot: one that lies further ahead was taken by a wrong clock
+LONGEST_PAUSE_MS = 24 * 3_600_000  # as for a pause: no site may ask for a longer one
+
 
 class RobotsRow(Struct, frozen=True):
     """The newest answer to a request for a host's robots.txt."""
@@ -31,6 +34,11 @@ def reserve_slot(store: Store, domain: str, delay_ms: int) -> int:
     with store.write():
         next_at, paused_until = _lock(store, domain)
         now = store.clock_ms()
+        if paused_until > now + LONGEST_PAUSE_MS:
+            store.change(Politeness.update(paused_until=now).where(Politeness.domain == domain))
+            paused_until = now
+        if next_at > max(now, paused_until) + LONGEST_QUEUE_MS + delay_ms:
+            next_at = now + delay_ms  # the clock went back: after whoever may just have begun
         start = max(now, next_at, paused_until)
         store.change(Politeness.update(next_at=start + delay_ms).where(Politeness.domain == domain))
         return start - now

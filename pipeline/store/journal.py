@@ -81,6 +81,12 @@ def open_warnings(store: Store, *, limit: int = 1000) -> tuple[JournalRow, ...]:
     return _rows(store, query.order_by(Journal.id.desc()).limit(limit))
 
 
+def warning_ids(store: Store, ids: Iterable[int]) -> set[int]:
+    """Those of the ids that are warnings, acknowledged or not."""
+    query = Journal.select(Journal.id).where(Journal.id.in_(list(ids)), Journal.entry_kind == "warning")
+    return {row["id"] for row in store.fetch_all(query)}
+
+
 def acknowledge(store: Store, entry_id: int, by: str) -> bool:
     """A person has seen a warning. False: it is none, or was acknowledged before."""
     seen = Journal.update(acknowledged_at=store.now_ms(), acknowledged_by=by).where(

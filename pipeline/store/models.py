@@ -23,6 +23,9 @@ DEPTHS = ("none", "laps_full")
 RUN_KINDS = ("ingest", "cleanup", "reset", "restore")
 MODES = ("enabled", "disabled", "protected")
 ACTION_KINDS = ("cleanup", "cleanup_full", "reset", "restore", "undo")
+WORKER_KINDS = ("worker", "console")
+JOB_OUTCOMES = ("done", "failed", "abandoned")
+WANTED_WHY = ("asked", "new", "recheck", "retry")
 OUTCOMES = ("published", "unchanged", "failed", "interrupted", "cleared", "cleaned", "reset", "restored")
 
 
@@ -213,6 +216,13 @@ class Lease(Table):
     cancel_requested_at = BigIntegerField(null=True)
 
 
+class RunTimeline(Table):
+    """Where a run's time went, written once, when it ends."""
+
+    run = ForeignKeyField(Run, primary_key=True, on_delete="RESTRICT")
+    spans = TextField()  # JSON: see pipeline.spans
+
+
 class Transition(Table):
     """Every step of every event's state, written by a trigger."""
 
@@ -312,3 +322,62 @@ class Action(Table):
 
     class Meta:
         indexes = ((("from_run_id",), False),)
+
+
+class Worker(Table):
+    """A process that runs the schedule, on any machine: a worker or a console. Its heartbeat is `seen_at`."""
+
+    id = AutoField()
+    kind = TextField()  # WORKER_KINDS
+    host = TextField()
+    pid = IntegerField()
+    version = TextField()
+    started_at = BigIntegerField()
+    seen_at = BigIntegerField()
+    ticked_at = BigIntegerField(null=True)  # when it last looked whether anything is due
+    doing = TextField(null=True)  # one phrase; None: it waits
+    stopped_at = BigIntegerField(null=True)  # when it ended by itself
+
+
+class Schedule(Table):
+    """Which job is due when. A tick takes it by compare-and-set on `next_due_at`."""
+
+    id = AutoField()
+    name = TextField(unique=True)
+    job = TextField()  # pipeline.jobs.JOBS
+    timing = TextField()  # "every 6h" or five cron fields, UTC
+    options = TextField()  # JSON
+    paused = BooleanField()
+    next_due_at = BigIntegerField(null=True)  # None: the next tick works it out
+    asked_at = BigIntegerField(null=True)  # a person wants it now, paused or not
+    failures = IntegerField()  # in a row
+    changed_by = TextField(null=True)  # None: as it came with the program
+    changed_at = BigIntegerField(null=True)
+
+
+class JobRun(Table):
+    """One run of a schedule. However many workers tick, there is one for each moment it was due."""
+
+    id = AutoField()
+    schedule = ForeignKeyField(Schedule, backref="runs", index=False, on_delete="RESTRICT")
+    due_at = BigIntegerField()
+    made_at = BigIntegerField()  # when a tick saw that it was due
+    worker = ForeignKeyField(Worker, null=True, backref="runs", on_delete="RESTRICT")  # who has it, or had it
+    attempt = IntegerField()  # how often it was taken: more than once where a worker vanished over it
+    taken_at = BigIntegerField(null=True)
+    finished_at = BigIntegerField(null=True)
+    outcome = TextField(null=True)  # JOB_OUTCOMES
+    said = TextField(null=True)  # one sentence: what it did, or why it failed
+
+    class Meta:
+        indexes = ((("schedule", "due_at"), True),)
+
+
+class Wanted(Table):
+    """An event that shall be ingested as soon as somebody can. The run that takes the lease removes the row."""
+
+    event = ForeignKeyField(Event, primary_key=True, on_delete="RESTRICT")
+    why = TextField()  # WANTED_WHY
+    asked_by = TextField()  # the run's trigger: schedule, api, cli, console
+    who = TextField(null=True)
+    at = BigIntegerField()

@@ -347,7 +347,7 @@ def test_a_lock_that_changed_since_it_was_seen_is_not_cleared(service: Service) 
     assert error.details["token"] == run.fence.token
     assert warnings(service) == []
     run.fail(PipelineError(Kind.TIMEOUT, "made to fail"))
-    assert refused(service.clear_lock, NAME, reason="it hangs", token=run.fence.token).kind is Kind.USAGE
+    assert refused(service.clear_lock, NAME, reason="it hangs", token=run.fence.token).kind is Kind.UNKNOWN
 
 
 def test_a_row_that_no_program_wrote_can_be_cleared(service: Service, run: Run) -> None:
@@ -378,7 +378,7 @@ def test_a_cancelled_run_ends_as_interrupted_within_three_seconds(
 
 def test_nobody_to_cancel(service: Service) -> None:
     service.add_event(NAME)
-    assert refused(service.cancel, NAME).kind is Kind.USAGE
+    assert refused(service.cancel, NAME).kind is Kind.UNKNOWN
 
 
 def test_waiting_for_a_lock_ends_with_the_patience(service: Service, run: Run) -> None:

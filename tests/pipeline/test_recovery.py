@@ -430,7 +430,7 @@ def test_an_action_is_undone_once_and_an_undo_never(store: Store) -> None:
         with pytest.raises(StateError) as caught:
             recovery.undo(store, action_id, who="tester")
         assert caught.value.kind is Kind.UNDO_REFUSED
-    assert refusal(lambda: recovery.undo(store, 99, who="tester")).kind is Kind.USAGE
+    assert refusal(lambda: recovery.undo(store, 99, who="tester")).kind is Kind.UNKNOWN
 
 
 def test_an_undo_that_was_planned_twice_happens_once(store: Store) -> None:

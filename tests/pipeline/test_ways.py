@@ -27,15 +27,23 @@ Call = Callable[[Service, str], object]
 WAYS_IN: dict[str, tuple[Way, Call]] = {
     "ingest": (Way.INGEST, lambda service, name: service.ingest(name)),
     "start_ingest": (Way.INGEST, lambda service, name: service.start_ingest(name)),
+    "start": (Way.INGEST, lambda service, name: service.start(lambda: service.ingest(name), name="one")),
     "ingest_track": (Way.INGEST, lambda service, name: service.ingest_track(_slug(name), since="2000-01-01")),
     "retry": (Way.INGEST, lambda service, name: service.retry(service.plan_retry([name]))),
     "sync_tracks": (Way.CATALOGUE, lambda service, name: service.sync_tracks()),
     "refresh_track": (Way.CATALOGUE, lambda service, name: service.refresh_track(_slug(name))),
     "follow": (Way.EDIT, lambda service, name: service.follow(_slug(name))),
+    "request_ingest": (Way.INGEST, lambda service, name: service.request_ingest(name)),
+    "add_schedule": (Way.EDIT, lambda service, name: service.add_schedule("again", "retries", "every 1h")),
+    "edit_schedule": (Way.EDIT, lambda service, name: service.edit_schedule("retries", when="every 1h")),
+    "pause_schedule": (Way.EDIT, lambda service, name: service.pause_schedule("retries")),
+    "resume_schedule": (Way.EDIT, lambda service, name: service.resume_schedule("recent")),
+    "run_schedule_now": (Way.EDIT, lambda service, name: service.run_schedule_now("checks")),
     "add_event": (Way.EDIT, lambda service, name: service.add_event("elsewhere/77")),
     # exempt: this is what the switch is turned off for
     "disable": (Way.RECOVERY, lambda service, name: service.disable(reason="again", protect=True)),
     "enable": (Way.RECOVERY, lambda service, name: service.enable()),
+    "acknowledge": (Way.RECOVERY, lambda service, name: service.acknowledge([])),
     "tick": (Way.RECOVERY, lambda service, name: service.tick()),
     "cancel": (Way.RECOVERY, lambda service, name: service.cancel(name)),
     "clear_lock": (Way.RECOVERY, lambda service, name: service.clear_lock(name, reason="it hangs")),
@@ -45,9 +53,16 @@ WAYS_IN: dict[str, tuple[Way, Call]] = {
     "reset_event_ingestion": (Way.RECOVERY, lambda service, name: service.reset_event_ingestion(name)),
     "undo": (Way.RECOVERY, lambda service, name: service.undo(_reset(service, name))),
     "purge": (Way.RECOVERY, lambda service, name: service.purge(service.plan_purge(older_than_days=0))),
+    # nobody's work begins by this alone: each piece of it asks for itself
+    "start_schedule": (Way.RECOVERY, lambda service, name: _start_and_stop(service)),
     "rebuild": (Way.RECOVERY, lambda service, name: list(service.rebuild(name))),
 }
 LOOKS: dict[str, Call] = {
+    "health": lambda service, name: service.health(),
+    "failure_groups": lambda service, name: service.failure_groups(),
+    "timeline": lambda service, name: service.timeline(service.event(name).current_run_id or 0),
+    "warnings": lambda service, name: service.warnings(),
+    "metrics": lambda service, name: service.metrics(),
     "resolve": lambda service, name: service.resolve(name),
     "event": lambda service, name: service.event(name),
     "events": lambda service, name: service.events(),
@@ -78,12 +93,23 @@ LOOKS: dict[str, Call] = {
     "plan_purge": lambda service, name: service.plan_purge(),
     "actions": lambda service, name: service.actions(),
     "action": lambda service, name: service.action(1),
+    "schedules": lambda service, name: service.schedules(),
+    "job_runs": lambda service, name: service.job_runs("retries"),
+    "wanted": lambda service, name: service.wanted(),
+    "workers": lambda service, name: service.workers(),
+    "schedule_health": lambda service, name: service.schedule_health(),
 }
-OF_THE_PROCESS = {"stop", "close", "running_here"}  # they change nothing but this process
+# they change nothing but this process
+OF_THE_PROCESS = {"stop", "close", "running_here", "stop_schedule", "runs_schedule", "use_worker"}
 
 
 def _slug(name: str) -> str:
     return name.partition("/")[0]
+
+
+def _start_and_stop(service: Service) -> None:
+    service.start_schedule(tick_s=3600)
+    assert service.stop_schedule(timeout_s=10)
 
 
 def _no_lock() -> Any:
@@ -137,7 +163,7 @@ def name(service: Service, client: SiteClient, site: SimulatedSite) -> str:
 
 
 def everything(service: Service) -> dict[str, list[tuple[Any, ...]]]:
-    tables = (*TABLE_NAMES, "control", "check_run", "action")
+    tables = (*TABLE_NAMES, "control", "check_run", "action", "schedule", "wanted", "worker")
     with service.store.read():
         return {table: sorted(service.store.sql(f"SELECT * FROM {table}"), key=repr) for table in tables}
 

@@ -147,7 +147,7 @@ def test_cancel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert json.loads(out) == {"event": NAME, "outcome": "interrupted", **{
             name: holding.facts[name] for name in ("run_id", "token")
         }}  # fmt: skip
-    assert refusal(capsys, "cancel", NAME) == (2, "USAGE")
+    assert refusal(capsys, "cancel", NAME) == (2, "UNKNOWN")
 
 
 def test_a_holder_that_does_not_listen_is_named(holding: Holding, capsys: pytest.CaptureFixture[str]) -> None:
