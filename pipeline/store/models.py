@@ -24,6 +24,7 @@ RUN_KINDS = ("ingest", "cleanup", "reset", "restore")
 MODES = ("enabled", "disabled", "protected")
 ACTION_KINDS = ("cleanup", "cleanup_full", "reset", "restore", "undo")
 OUTCOMES = ("published", "unchanged", "failed", "interrupted", "cleared", "cleaned", "reset", "restored")
+CASE_STATES = ("suspected", "confirmed", "event_only", "repaired", "dismissed")
 
 
 class Table(Model):
@@ -312,3 +313,82 @@ class Action(Table):
 
     class Meta:
         indexes = ((("from_run_id",), False),)
+
+
+class PageStructure(Table):
+    """One structure that pages of a type were seen in, and whether anybody was told that it is new."""
+
+    page_type = TextField()
+    digest = TextField()
+    lines = TextField()  # JSON: the lines of the fingerprint
+    first_seen_at = BigIntegerField()
+    last_seen_at = BigIntegerField()
+    first_url = TextField()
+    alerted_at = BigIntegerField(null=True)
+
+    class Meta:
+        primary_key = CompositeKey("page_type", "digest")
+
+
+class PageSignal(Table):
+    """What one believed page looked like when it was last read: the newest of each page type, a bounded window."""
+
+    id = AutoField()
+    page_type = TextField()
+    url = TextField()
+    origin = TextField()  # what the page belongs to: pages of one event are no independent witnesses
+    run_id = BigIntegerField(null=True)
+    at = BigIntegerField()
+    parser_build = TextField()
+    build_marker = TextField(null=True)  # LiveRC's own
+    digest = TextField()  # → page_structure
+    variant = TextField()  # pages of one variant are compared with each other
+    fields = TextField()  # JSON: field → what was read there
+
+    class Meta:
+        indexes = ((("page_type", "url"), True),)
+
+
+class DriftCase(Table):
+    """A page type that is doubted: raised by one event, decided by probes, closed by a person."""
+
+    id = AutoField()
+    page_type = TextField()
+    state = TextField(default="suspected")  # CASE_STATES
+    opened_at = BigIntegerField()
+    changed_at = BigIntegerField()
+    event = ForeignKeyField(Event, null=True, on_delete="RESTRICT")  # who raised it; None: a page of no event
+    run_id = BigIntegerField(null=True)
+    field = TextField(null=True)
+    reason = TextField()
+    doubts = TextField()  # JSON: drift.Doubt, the first of them
+    probes = TextField(default="[]")  # JSON: drift.ProbeResult
+    verdict = TextField(null=True)  # what the probes said, in words
+    closed_at = BigIntegerField(null=True)
+    closed_by = TextField(null=True)
+    closed_why = TextField(null=True)
+
+
+class DriftCaseEvent(Table):
+    """An event that a case is about, or that was refused because of it."""
+
+    case = ForeignKeyField(DriftCase, backref="events", index=False, on_delete="RESTRICT")
+    event = ForeignKeyField(Event, on_delete="RESTRICT")
+    role = TextField()  # failed, refused
+    at = BigIntegerField()
+    run_id = BigIntegerField(null=True)
+    released_at = BigIntegerField(null=True)  # when it was asked for again after the case was closed
+
+    class Meta:
+        primary_key = CompositeKey("case", "event")
+
+
+class CanaryEvent(Table):
+    """An event whose pages are fetched again regularly, only to see whether they still read equal."""
+
+    event = ForeignKeyField(Event, primary_key=True, on_delete="RESTRICT")
+    added_at = BigIntegerField()
+    added_by = TextField()
+    checked_at = BigIntegerField(null=True)
+    passed = BooleanField(null=True)  # None: it could not be fetched
+    result = TextField(null=True)  # JSON: drift.CanaryResult
