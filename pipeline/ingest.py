@@ -22,7 +22,7 @@ from pipeline.liverc import urls
 from pipeline.liverc.client import Client
 from pipeline.liverc.markup import page_facts
 from pipeline.liverc.page import Page
-from pipeline.liverc.readers import read_page
+from pipeline.liverc.readers import SHIPPED, Readers
 from pipeline.observe import Bus, Report, progress_report
 from pipeline.runs import DEFAULT_POLICY, Run, reason_of
 from pipeline.stopping import StopGroup, StopSignal
@@ -71,6 +71,7 @@ class Workplace:
     stops: StopGroup
     debug_root: Path
     policy: LockPolicy = DEFAULT_POLICY
+    readers: Readers = SHIPPED
 
 
 def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Options) -> IngestReport:
@@ -84,7 +85,15 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
     if options.dry_run:
         return _dry_run(place, slug, source_event_id, options)
     known = event_rows.add_event(place.store, slug, source_event_id)
-    run = Run.begin(place.store, place.bus, known, kind="ingest", trigger=options.trigger, policy=place.policy)
+    run = Run.begin(
+        place.store,
+        place.bus,
+        known,
+        kind="ingest",
+        trigger=options.trigger,
+        policy=place.policy,
+        build=place.readers.build,
+    )
     event = run.event
     place.stops.add(run.signal)
     folder = PageFolder(place.debug_root / f"run-{run.run_id}") if options.debug else None
@@ -282,7 +291,7 @@ class Collector:
         self.progress.enter(Stage.PARSE)
         if self.folder is not None:
             self.folder.keep_page(page.body, ref)
-        record = read_page(page.body, ref)
+        record = self.place.readers.read(page.body, ref)
         if self.folder is not None:
             self.folder.keep_record(record, ref)
         return record

@@ -47,9 +47,11 @@ class Run:
         *,
         way: Way = Way.INGEST,
         lock: lockfiles.LockFile | None = None,
+        build: str | None = None,
     ) -> None:
         self.store = store
         self.way = way
+        self.build = build or parser_build()
         self.bus = bus
         self.event = event
         self.fence = fence
@@ -93,11 +95,12 @@ class Run:
         trigger: str,
         policy: LockPolicy = DEFAULT_POLICY,
         way: Way | None = None,
+        build: str | None = None,
     ) -> Run:
         """Take the lease, walk to `running` and insert the run record, in one transaction.
 
         A lease whose holder is proven dead is released first, unless the policy says no. `way` is what the global
-        switch judges by, where the kind alone does not tell.
+        switch judges by, where the kind alone does not tell. `build`: of the readers; None: the shipped ones.
         Raises:
             StateError: DISABLED; EVENT_HELD, where no person asked; LOCK_HELD, with what is known of the holder;
                 ILLEGAL_TRANSITION. StoreError.
@@ -106,12 +109,12 @@ class Run:
         lock = lockfiles.take(policy.folder, event.source_event_id) if policy.folder else None
         try:
             try:
-                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger)
+                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger, build=build)
             except StateError as error:
                 may_release = error.kind is Kind.LOCK_HELD and policy.release_dead
                 if not (may_release and leases.release_dead(store, bus, event.id)):
                     raise
-                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger)
+                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger, build=build)
         except BaseException:
             if lock is not None:
                 lock.drop()
@@ -130,12 +133,13 @@ class Run:
         *,
         kind: str,
         trigger: str,
+        build: str | None,
     ) -> Run:
         holder = encode_holder(this_holder(lock))
         with store.write():
             control.admit(store, way)
             run_id = run_rows.insert_run(
-                store, event.id, kind=kind, trigger=trigger, holder_json=holder, parser_build=parser_build()
+                store, event.id, kind=kind, trigger=trigger, holder_json=holder, parser_build=build or parser_build()
             )
             token = lease_rows.acquire(store, event.id, run_id, holder, TTL_MS)
             if token is None:
@@ -145,7 +149,7 @@ class Run:
             if event.state == "failed":
                 run_rows.transition(store, event.id, "idle")
             run_rows.transition(store, event.id, "running")
-            run = cls(store, bus, event, lease_rows.Fence(event.id, run_id, token), way=way, lock=lock)
+            run = cls(store, bus, event, lease_rows.Fence(event.id, run_id, token), way=way, lock=lock, build=build)
             run.log("ingestion_start", f"run {run_id} of {run.name} begins", trigger=trigger)
             run._write_log()
         run._buffer.clear()
@@ -233,7 +237,7 @@ class Run:
                 else:
                     outcome = "published"
                     manifest = publish.insert_rows(self.store, self.run_id, event)
-                    publish.seal(self.store, self.run_id, manifest, sha256, parser_build())
+                    publish.seal(self.store, self.run_id, manifest, sha256, self.build)
                     publish.serve(self.store, self.event.id, self.run_id)
                 end = self._conclude("complete", outcome, None)
                 self._write_log(end)
@@ -258,7 +262,7 @@ class Run:
             source_event_id=self.event.source_event_id,
             manifest=self.pages_manifest,
             document_sha256=sha256,
-            parser_build=parser_build(),
+            parser_build=self.build,
         )
 
     def _withdraw(self, record: ServedRecord) -> None:

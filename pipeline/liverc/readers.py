@@ -1,17 +1,20 @@
 """Page readers: from a page's bytes to the record of what it says, for the six page types that are read.
 
-`read_page` is the door. What a page holds is found by its contract (`contracts/*.toml`, applied by `extract`), the
-laps of a race by `lapscript`; here the values become records, as shown and unjudged. Slug and ids come from the URL.
+`Readers.read` is the door, `read_page` that of the shipped contracts. What a page holds is found by its contract
+(`contracts/*.toml` with what was added to it, applied by `extract`), the laps of a race by `lapscript`; here the values
+become records, as shown and unjudged. Slug and ids come from the URL.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from pipeline.errors import Kind, ParseError
-from pipeline.liverc.build import parser_build
-from pipeline.liverc.contract import READABLE, Contract, load_contract
+from pipeline.liverc.build import build_of, parser_build
+from pipeline.liverc.contract import READABLE, Contract, ContractError, load_contract
 from pipeline.liverc.converters import length_seconds, local_time
 from pipeline.liverc.extract import PageValues, Values, extract, invalid, missing
 from pipeline.liverc.lapscript import read_lap_script
@@ -33,7 +36,7 @@ from pipeline.records import (
     TrackDashboard,
 )
 
-__all__ = ["page_facts", "parser_build", "read_page"]
+__all__ = ["SHIPPED", "Readers", "page_facts", "parser_build", "read_page"]
 
 
 def read_page(body: bytes, ref: PageRef, contract: Contract | None = None) -> PageRecord:
@@ -53,6 +56,44 @@ def read_page(body: bytes, ref: PageRef, contract: Contract | None = None) -> Pa
         )
     page = cut_page(body, ref)
     return reader(page, extract(page, contract or load_contract(ref.page_type)))
+
+
+@dataclass(frozen=True)
+class Readers:
+    """The readers of every page type, compiled from the shipped contracts and the additions that were accepted.
+
+    Immutable and safe to share between threads. Whoever reads pages is given one, so that a run reads all of its pages
+    alike and its record says with what.
+    """
+
+    additions: Mapping[str, Mapping[str, Any]]  # page type → further alternatives, in the shape of its contract
+    widened: Mapping[PageType, Contract]  # the contracts that they make
+
+    @classmethod
+    def of(cls, additions: Mapping[str, Mapping[str, Any]]) -> Readers:
+        """Compile. Raises `ContractError` for an addition that is no valid one, or to an unknown page type."""
+        given = {name: addition for name, addition in sorted(additions.items()) if addition}
+        unknown = sorted(set(given) - {str(page_type) for page_type in READABLE})
+        if unknown:
+            raise ContractError(f"{', '.join(unknown)}: no such contract")
+        return cls(given, {PageType(name): load_contract(PageType(name), added) for name, added in given.items()})
+
+    @property
+    def build(self) -> str:
+        """What runs and fixture results record: `parser_build()` without additions, another one with them."""
+        return build_of(self.additions)
+
+    def contract(self, page_type: str) -> Contract:
+        """The contract that a page of this type is read by."""
+        of = PageType(page_type)
+        return self.widened.get(of) or load_contract(of)
+
+    def read(self, body: bytes, ref: PageRef) -> PageRecord:
+        """Read one page; as `read_page`, by these readers' contracts."""
+        return read_page(body, ref, self.widened.get(ref.page_type))
+
+
+SHIPPED = Readers.of({})
 
 
 # ---------------------------------------------------------------- tracks
