@@ -34,6 +34,7 @@ REFUSED: dict[str, frozenset[Way]] = {
     DISABLED: frozenset({Way.INGEST, Way.CATALOGUE}),
     PROTECTED: frozenset({Way.INGEST, Way.CATALOGUE, Way.EDIT}),
 }
+INGESTED = ("event", "race_result", "entry_list")  # the page types that any ingestion of an event may need
 REQUEST_MAX_AGE_S = 1.0  # how old the answer before a request may be: one read a second, not one a page
 
 
