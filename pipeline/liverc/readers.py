@@ -17,7 +17,7 @@ from pipeline.liverc.build import build_of, parser_build
 from pipeline.liverc.contract import READABLE, Contract, ContractError, load_contract
 from pipeline.liverc.converters import length_seconds, local_time
 from pipeline.liverc.extract import PageValues, Values, extract, invalid, missing
-from pipeline.liverc.lapscript import read_lap_script
+from pipeline.liverc.lapscript import read_lap_script, script_names
 from pipeline.liverc.markup import CutPage, cut_page, page_facts
 from pipeline.liverc.urls import PageRef, PageType, resolve_href
 from pipeline.records import (
@@ -54,8 +54,9 @@ def read_page(body: bytes, ref: PageRef, contract: Contract | None = None) -> Pa
             page_type=str(ref.page_type),
             url=ref.url,
         )
-    page = cut_page(body, ref)
-    return reader(page, extract(page, contract or load_contract(ref.page_type)))
+    contract = contract or load_contract(ref.page_type)
+    page = cut_page(body, ref, script_names(contract.script))
+    return reader(page, extract(page, contract), contract)
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ SHIPPED = Readers.of({})
 # ---------------------------------------------------------------- tracks
 
 
-def _read_catalogue(page: CutPage, values: PageValues) -> TrackCatalogue:
+def _read_catalogue(page: CutPage, values: PageValues, contract: Contract) -> TrackCatalogue:
     return TrackCatalogue(tuple(_listed_track(row, page.ref) for part in values.parts["tracks"] for row in part.rows))
 
 
@@ -118,7 +119,7 @@ def _listed_track(row: Values, ref: PageRef) -> ListedTrack:
     )
 
 
-def _read_dashboard(page: CutPage, values: PageValues) -> TrackDashboard:
+def _read_dashboard(page: CutPage, values: PageValues, contract: Contract) -> TrackDashboard:
     fields = values.fields
     return TrackDashboard(
         slug=page.ref.slug or "",
@@ -134,7 +135,7 @@ def _read_dashboard(page: CutPage, values: PageValues) -> TrackDashboard:
 # ---------------------------------------------------------------- events
 
 
-def _read_events(page: CutPage, values: PageValues) -> EventsListing:
+def _read_events(page: CutPage, values: PageValues, contract: Contract) -> EventsListing:
     return EventsListing(
         track_slug=page.ref.slug or "",
         track_name=values.fields["track_name"],
@@ -158,7 +159,7 @@ def _listed_event(row: Values, ref: PageRef) -> ListedEvent:
     )
 
 
-def _read_event(page: CutPage, values: PageValues) -> EventPage:
+def _read_event(page: CutPage, values: PageValues, contract: Contract) -> EventPage:
     fields = values.fields
     links = [
         link for link in (_race_link(row, page.ref) for part in values.parts["races"] for row in part.rows) if link
@@ -238,9 +239,9 @@ def split_label(text: str) -> tuple[int | None, str, str]:
 # ---------------------------------------------------------------- races
 
 
-def _read_race(page: CutPage, values: PageValues) -> RacePage:
+def _read_race(page: CutPage, values: PageValues, contract: Contract) -> RacePage:
     table = values.parts["results"][0]
-    racers = read_lap_script(page.script, page.ref) if page.script is not None else None
+    racers = read_lap_script(page.script, page.ref, contract.script) if page.script is not None else None
     length_text = table.fields["length_text"]
     return RacePage(
         source_race_id=page.ref.id or "",
@@ -266,7 +267,7 @@ def _table_row(row: Values) -> TableRow:
 # ---------------------------------------------------------------- entry lists
 
 
-def _read_entry_list(page: CutPage, values: PageValues) -> EntryListPage:
+def _read_entry_list(page: CutPage, values: PageValues, contract: Contract) -> EntryListPage:
     classes = values.parts["classes"]
     if not classes and values.fields["tabs"]:
         raise missing(page.ref, "classes", "//table")
@@ -290,7 +291,7 @@ def _entry(row: Values, of: Values) -> Entry:
     return Entry(of["class_name"], row["number"], row["driver_name"], row["transponder"])
 
 
-_READERS: dict[PageType, Callable[[CutPage, PageValues], PageRecord]] = {
+_READERS: dict[PageType, Callable[[CutPage, PageValues, Contract], PageRecord]] = {
     PageType.TRACK_CATALOGUE: _read_catalogue,
     PageType.TRACK_DASHBOARD: _read_dashboard,
     PageType.EVENTS_LISTING: _read_events,
