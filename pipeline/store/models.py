@@ -23,6 +23,7 @@ DEPTHS = ("none", "laps_full")
 RUN_KINDS = ("ingest", "cleanup", "reset", "restore")
 MODES = ("enabled", "disabled", "protected")
 ACTION_KINDS = ("cleanup", "cleanup_full", "reset", "restore", "undo")
+FIXTURE_CHANGES = ("captured", "found", "inherited", "accepted", "archived")
 OUTCOMES = ("published", "unchanged", "failed", "interrupted", "cleared", "cleaned", "reset", "restored")
 CASE_STATES = ("suspected", "confirmed", "event_only", "repaired", "dismissed")
 
@@ -313,6 +314,73 @@ class Action(Table):
 
     class Meta:
         indexes = ((("from_run_id",), False),)
+
+
+class FixtureResult(Table):
+    """How one page set read with one build of the readers. Never changed; of one build and set the newest counts."""
+
+    id = AutoField()
+    parser_build = TextField()
+    fixture_set = TextField()  # the source's event id
+    fixture_version = IntegerField()
+    origin = TextField()  # shipped, captured
+    set_sha256 = TextField()  # of the set's metadata, which holds the sha256 of every file
+    passed = BooleanField()
+    document_sha256 = TextField(null=True)  # of what the pages gave
+    failure = TextField(null=True)  # why they gave nothing, or why the set was refused
+    difference_count = IntegerField()
+    differences = TextField()  # JSON: the first of them
+    took_ms = IntegerField()
+    at = BigIntegerField()
+
+    class Meta:
+        indexes = ((("parser_build", "set_sha256"), False),)
+
+
+class Gate(Table):
+    """Whether ingestion may use a build of the readers: what its replays of all page sets came to."""
+
+    parser_build = TextField(primary_key=True)
+    passed = BooleanField()
+    sets_sha256 = TextField()  # of the page sets that were there, in order
+    set_count = IntegerField()
+    failing_set = TextField(null=True)
+    first_difference = TextField(null=True)  # or the failure
+    changed_at = BigIntegerField()  # when it last turned
+    checked_at = BigIntegerField()
+
+
+class FixtureVersion(Table):
+    """The history of captured page sets: how each version came to be, and which drift case allowed it. Append-only."""
+
+    id = AutoField()
+    fixture_set = TextField()
+    fixture_version = IntegerField()
+    set_sha256 = TextField()
+    how = TextField()  # FIXTURE_CHANGES
+    case_id = BigIntegerField(null=True)  # → drift_case.id, confirmed at that moment
+    reason = TextField()
+    who = TextField()
+    at = BigIntegerField()
+
+    class Meta:
+        indexes = ((("fixture_set",), False),)
+
+
+class ContractChange(Table):
+    """The audit of accepted additions to contracts, which are files in the data folder. Append-only."""
+
+    id = AutoField()
+    page_type = TextField()
+    version = IntegerField()
+    how = TextField()  # accepted, withdrawn
+    withdraws = IntegerField(null=True)
+    parser_build = TextField()  # of the readers from then on
+    addition = TextField()  # JSON: everything in force from then on
+    case_id = BigIntegerField(null=True)
+    reason = TextField()
+    who = TextField()
+    at = BigIntegerField()
 
 
 class PageStructure(Table):
