@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -56,6 +56,7 @@ class RawRacer(Struct, frozen=True, rename="camel"):
 
 
 Blocks = list[tuple[str, RawRacer]]  # (driver id, block) in page order
+_T = TypeVar("_T")
 NAME = "racerLaps"  # the variable that every block is assigned to
 
 
@@ -108,15 +109,24 @@ _HARMLESS = re.compile(rb"racerLaps = \{\};|racerLaps\[[0-9]+\]\)")
 _TRAILING_COMMA = re.compile(rb"\},[ \t]*\n\s*\]")
 _UNUSUAL = (b'"', b"`", b"*", b"<", b"\x01")  # strings and comments over several lines; \x01: an apostrophe, below
 _decoder = msgspec.json.Decoder(RawRacer)
+_dict_decoder = msgspec.json.Decoder(dict[str, Any])
 
 
 def read_blocks_fast(script: bytes) -> Blocks | None:
-    r"""The blocks of a script in LiveRC's own dialect; None for anything else, also for what is no readable script.
+    """The blocks of a script in LiveRC's own dialect; None for anything else, also for what is no readable script."""
+    return _read_fast(script, _decoder.decode)
 
-    Sound because every string begins and ends with `'` on one line (other quotes are declined), as does every comment
-    (others are declined), any escape but `\'` is declined, an assignment counts only at the start of a line, where no
-    string or comment can be open, each block is decoded by itself, so that one cut short inside a string is no JSON,
-    and a comma is only dropped before a line break, which no string holds.
+
+def read_values_fast(script: bytes) -> list[tuple[str, Any]] | None:
+    """As `read_blocks_fast`, every block as a dict under whatever keys it was written with."""
+    return _read_fast(script, _dict_decoder.decode)
+
+
+def _read_fast(script: bytes, decode: Callable[[bytes], _T]) -> list[tuple[str, _T]] | None:
+    r"""Sound because every string begins and ends with `'` on one line (other quotes are declined), as does every
+    comment (others are declined), any escape but `\'` is declined, an assignment counts only at the start of a line,
+    where no string or comment can be open, each block is decoded by itself, so that one cut short inside a string is no
+    JSON, and a comma is only dropped before a line break, which no string holds.
     """
     if any(mark in script for mark in _UNUSUAL):
         return None
@@ -126,7 +136,7 @@ def read_blocks_fast(script: bytes) -> Blocks | None:
         if b"\\" in text:
             return None
     text = text.replace(b"'", b'"').replace(b"\x01", b"'")
-    blocks: Blocks = []
+    blocks: list[tuple[str, _T]] = []
     at = 0
     while (mention := text.find(b"racerLaps", at)) >= 0:
         if harmless := _HARMLESS.match(text, mention):
@@ -142,7 +152,7 @@ def read_blocks_fast(script: bytes) -> Blocks | None:
         if comma := _TRAILING_COMMA.match(block, block.rfind(b"},")):
             block = block[: comma.start()] + b"}]" + block[comma.end() :]
         try:
-            blocks.append((head[1].decode("ascii"), _decoder.decode(block)))
+            blocks.append((head[1].decode("ascii"), decode(block)))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
     return blocks or None
@@ -158,9 +168,7 @@ def _patterns(name: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """(an assignment to the variable, a token that may be its name)"""
     return (
         re.compile(rf"{re.escape(name)}\s*(?:\[[^\]]*\]\s*)?="),
-        re.compile(
-            rf"(?P<string>{STRING})|(?P<comment>{COMMENT})|(?<![\w$.])(?P<name>{re.escape(name)})(?![\w$])"
-        ),
+        re.compile(rf"(?P<string>{STRING})|(?P<comment>{COMMENT})|(?<![\w$.])(?P<name>{re.escape(name)})(?![\w$])"),
     )
 
 
@@ -185,9 +193,7 @@ def _shipped(value: Literal, shape: Script | None) -> Literal:
     block = _under_shipped_keys(value, shape.racer_aliases)
     laps = block.get("laps")
     if isinstance(laps, list):
-        block["laps"] = [
-            _under_shipped_keys(lap, shape.lap_aliases) if isinstance(lap, dict) else lap for lap in laps
-        ]
+        block["laps"] = [_under_shipped_keys(lap, shape.lap_aliases) if isinstance(lap, dict) else lap for lap in laps]
     return block
 
 
