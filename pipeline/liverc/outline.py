@@ -66,8 +66,7 @@ def outline(body: bytes, ref: PageRef, contract: Contract | None = None) -> Outl
 
 
 def outline_of(page: CutPage) -> Outline:
-    body = page.root.find("body")
-    start = page.root if body is None else body
+    start = next(page.root.iter("body"), page.root)
     numbers = {element: number for number, element in enumerate(start.iter(etree.Element))}
     groups = _merge([start], 0)
     lines = list(_lines(groups, 0, numbers))

@@ -126,7 +126,7 @@ def _page_field(one: Sighting) -> Iterator[str]:
     field = one.field
     if one.node is None or field.many or not one.is_element:  # lists and loose texts take many forms
         return
-    marked = FIXED if field.required or field.usual else VARYING
+    marked = FIXED if field.required else VARYING
     yield f"{marked}{field.name}: {_place(one.node)}"
 
 
@@ -139,7 +139,7 @@ def _part(part: PartTrace, seen: Trace) -> Iterator[str]:
         yield f"{FIXED}{name}/: {_place(block.element)}"
         for one in block.sightings:
             if one.node is not None and one.place:
-                marked = FIXED if one.field.required or one.field.usual else VARYING
+                marked = FIXED if one.field.required else VARYING
                 yield f"{marked}{name}/{one.field.name}: {_path(one.node, block.element)}"
         yield from _columns(name, block)
         yield from (line for row in rows for line in _row(name, row, bool(block.titles)))
