@@ -26,9 +26,9 @@ class FieldReading(Struct, frozen=True):
 
     field: str  # as in the contract; `script.NAME` and `script.laps.NAME` for keys of the lap script
     selector: str  # where it is looked for
-    places: int  # where it could stand: the page, the blocks, the rows
+    looked: int  # where it could stand: the page, the blocks, the rows
     placed: int  # of them with its column or element
-    present: int  # of them with a value that can be read
+    found: int  # of them with a value that can be read
     invalid: int  # of them with something that cannot be understood
     hits: tuple[int, ...]  # per alternative selector: how often it was the one that found
     shapes: dict[str, int]  # the commonest shapes of the texts → how many: 9.999, a 9, 9 a 9:9a
@@ -38,7 +38,7 @@ class FieldReading(Struct, frozen=True):
 
     @property
     def share(self) -> float:
-        return self.present / self.places if self.places else 1.0
+        return self.found / self.looked if self.looked else 1.0
 
 
 Coverage = dict[str, FieldReading]
@@ -93,9 +93,9 @@ def _reading(field: Field, sightings: Sequence[Sighting]) -> FieldReading:
     return FieldReading(
         field=field.name,
         selector=field.source,
-        places=len(sightings),
+        looked=len(sightings),
         placed=sum(one.place for one in sightings),
-        present=sum(one.found for one in sightings),
+        found=sum(one.found for one in sightings),
         invalid=sum(one.error is not None for one in sightings),
         hits=tuple(hits[index] for index in range(max(hits, default=NOWHERE) + 1)),
         shapes=dict(Counter(map(shape, texts)).most_common(SHAPES_KEPT)),

@@ -20,7 +20,7 @@ from pipeline.liverc.urls import PageRef
 
 DEPTH_LIMIT = 40
 _TITLE_LENGTH = 40
-_DROPPED = frozenset({"script", "style", "template", "noscript"})
+_DROPPED = frozenset({"script", "style", "template", "noscript", "br"})
 _STATE = re.compile(r"in|active|odd|even|sorting.*|fa-.*|status_.*")
 _KEPT = ("data-", "role")  # attributes whose name counts
 
@@ -82,12 +82,10 @@ def _merge(parents: list[etree._Element], depth: int) -> list[_Group]:
     order: list[str] = []
     for parent in parents:
         at = 0
-        seen_here: dict[str, int] = {}
         for child in parent:
-            if not isinstance(child.tag, str) or child.tag in _DROPPED or child.tag == "br":
+            if child.tag in _DROPPED:
                 continue
             name = _name(child)
-            seen_here[name] = seen_here.get(name, 0) + 1
             if name not in groups:
                 groups[name] = _Group(name, [], [])
                 order.insert(at, name)
