@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 from msgspec import Struct
 
-from pipeline import drift
+from pipeline import drift, gate
 from pipeline.errors import Kind, StateError, StoreError
 from pipeline.store import check_runs, journal
 from pipeline.store import control as rows
@@ -63,10 +63,13 @@ class ControlState(Struct, frozen=True):
 # ---------------------------------------------------------------- the question
 
 
-def admit(store: Store, way: Way, moment: Moment = Moment.BEGIN, *, pages: Collection[str] = ()) -> None:
-    """Return where `way` is open now, and none of the page types that it needs is blocked.
+def admit(
+    store: Store, way: Way, moment: Moment = Moment.BEGIN, *, pages: Collection[str] = (), build: str | None = None
+) -> None:
+    """Return where `way` is open now, none of the page types that it needs is blocked, and `build` may be used.
 
-    Raises StateError DISABLED with who closed it and why, PAGE_TYPE_BLOCKED with the drift case; StoreError.
+    Raises StateError DISABLED with who closed it and why, PAGE_TYPE_BLOCKED with the drift case, GATE_CLOSED with the
+    page set that does not read as it must; StoreError.
     """
     if way is Way.RECOVERY:
         return
@@ -80,6 +83,8 @@ def admit(store: Store, way: Way, moment: Moment = Moment.BEGIN, *, pages: Colle
     for page_type in pages:
         if page_type in gates.blocked:
             raise drift.refusal(page_type, gates.blocked[page_type])
+    if build is not None:
+        gate.require_green(store, build)
 
 
 def run_way(run_kind: str) -> Way:

@@ -14,9 +14,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from pipeline import control, document, records, validate
+from pipeline import control, document, gate, records, validate
 from pipeline.debugging import PageFolder
 from pipeline.errors import FetchError, Kind, NormaliseError, PipelineError, Stage
+from pipeline.fixtures import NO_FIXTURES, FixtureRoots
 from pipeline.leases import LockPolicy
 from pipeline.liverc import urls
 from pipeline.liverc.client import Client
@@ -72,6 +73,7 @@ class Workplace:
     debug_root: Path
     policy: LockPolicy = DEFAULT_POLICY
     readers: Readers = SHIPPED
+    fixtures: FixtureRoots = NO_FIXTURES  # the page sets that the readers must pass first
 
 
 def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Options) -> IngestReport:
@@ -82,6 +84,7 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
     """
     place.client.require_contact()  # refused before there is an event or a run to show for it
     control.admit(place.store, Way.INGEST)
+    gate.admit_build(place.store, place.readers, place.fixtures, place.bus)
     if options.dry_run:
         return _dry_run(place, slug, source_event_id, options)
     known = event_rows.add_event(place.store, slug, source_event_id)

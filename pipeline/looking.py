@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from pipeline import leases
 from pipeline.errors import Envelope
-from pipeline.snapshot import EventLine, LapLine, LiveRun, LogLine, RaceLine, ResultLine, Snapshot, Totals
+from pipeline.snapshot import EventLine, GateLine, LapLine, LiveRun, LogLine, RaceLine, ResultLine, Snapshot, Totals
 from pipeline.store import control, overview
+from pipeline.store import gate as gate_rows
 from pipeline.store.control import ControlRow
 from pipeline.store.database import Store
 
@@ -31,8 +32,10 @@ class Status(Struct, frozen=True):
     control: ControlRow  # the global switch
 
 
-def take_snapshot(store: Store, *, text: str, limit: int, after_log_id: int, log_limit: int) -> Snapshot:
-    """One consistent picture of everything. Raises StoreError."""
+def take_snapshot(
+    store: Store, *, text: str, limit: int, after_log_id: int, log_limit: int, build: str | None = None
+) -> Snapshot:
+    """One consistent picture of everything; `build`: of the readers, whose gate is in it. Raises StoreError."""
     with store.read():
         rows, matching = overview.event_lines(store, text=text, limit=limit)
         return Snapshot(
@@ -45,6 +48,7 @@ def take_snapshot(store: Store, *, text: str, limit: int, after_log_id: int, log
             warnings=_log_lines(overview.open_warnings(store, limit=WARNINGS_SHOWN)),
             log=_log_lines(overview.log_after(store, after_log_id, limit=log_limit)),
             control=control.read(store),
+            gate=None if build is None else gate_line(store, build),
         )
 
 
@@ -61,6 +65,23 @@ def take_status(store: Store) -> Status:
             warnings=_log_lines(overview.open_warnings(store, limit=WARNINGS_SHOWN)),
             control=control.read(store),
         )
+
+
+def gate_line(store: Store, build: str) -> GateLine:
+    """Whether a build of the readers may be used, as it was last judged."""
+    row = gate_rows.find(store, build)
+    if row is None:
+        return GateLine(build, "unknown")
+    return GateLine(
+        build,
+        "green" if row.passed else "red",
+        row.set_count,
+        row.failing_set,
+        row.failing_field,
+        row.first_difference,
+        row.changed_at,
+        row.checked_at,
+    )
 
 
 def races(store: Store, event_id: int) -> tuple[RaceLine, ...]:

@@ -102,8 +102,8 @@ class Run:
         A lease whose holder is proven dead is released first, unless the policy says no. `way` is what the global
         switch judges by, where the kind alone does not tell. `build`: of the readers; None: the shipped ones.
         Raises:
-            StateError: DISABLED; PAGE_TYPE_BLOCKED; EVENT_HELD, where no person asked; LOCK_HELD, with what is known of
-                the holder; ILLEGAL_TRANSITION. StoreError.
+            StateError: DISABLED; PAGE_TYPE_BLOCKED; GATE_CLOSED; EVENT_HELD, where no person asked; LOCK_HELD, with
+                what is known of the holder; ILLEGAL_TRANSITION. StoreError.
         """
         way = way or control.run_way(kind)
         lock = lockfiles.take(policy.folder, event.source_event_id) if policy.folder else None
@@ -137,7 +137,7 @@ class Run:
     ) -> Run:
         holder = encode_holder(this_holder(lock))
         with store.write():
-            control.admit(store, way, pages=control.INGESTED)
+            control.admit(store, way, pages=control.INGESTED, build=build or parser_build())
             run_id = run_rows.insert_run(
                 store, event.id, kind=kind, trigger=trigger, holder_json=holder, parser_build=build or parser_build()
             )
@@ -222,14 +222,14 @@ class Run:
         Returns:
             `published` or `unchanged`.
         Raises:
-            StateError: LEASE_LOST, DISABLED, PAGE_TYPE_BLOCKED. StoreError. Nothing was changed then.
+            StateError: LEASE_LOST, DISABLED, PAGE_TYPE_BLOCKED, GATE_CLOSED. StoreError. Nothing was changed then.
         """
         self.enter("publish")
         record: ServedRecord | None = None
         try:
             with self.store.write():
                 lease_rows.lock_fence(self.store, self.fence)
-                control.admit(self.store, self.way, control.Moment.PUBLISH, pages=control.INGESTED)
+                control.admit(self.store, self.way, control.Moment.PUBLISH, pages=control.INGESTED, build=self.build)
                 served = event_rows.get_event(self.store, self.event.id)
                 if served is not None and served.document_sha256 == sha256 and not again:
                     outcome = "unchanged"

@@ -22,6 +22,7 @@ from pipeline.holders import program_version
 from pipeline.observe import Bus
 from pipeline.service_archive import ArchiveActions
 from pipeline.service_control import ControlActions
+from pipeline.service_gate import GateActions
 from pipeline.service_locks import LockActions
 from pipeline.service_recovery import RecoveryActions
 from pipeline.stopping import StopGroup
@@ -63,7 +64,7 @@ class TrackIngestion(Struct, frozen=True):
     error: PipelineError | None
 
 
-class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions):
+class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, GateActions):
     """The pipeline behind every way in. Use as a context manager, or call `close`."""
 
     def __init__(
@@ -157,7 +158,15 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions):
 
         slug, source_event_id = self.resolve(event)
         place = Workplace(
-            self.store, self.client, self.archive, self.bus, self.stops, self.settings.data / "debug", self.lock_policy
+            self.store,
+            self.client,
+            self.archive,
+            self.bus,
+            self.stops,
+            self.settings.data / "debug",
+            self.lock_policy,
+            self.readers,
+            self.fixture_roots,
         )
         return ingest_event(place, slug, source_event_id, options or Options())
 
@@ -319,7 +328,6 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions):
 
     def _read(self, url: str) -> records.PageRecord:
         from pipeline import control
-        from pipeline.liverc.readers import read_page
         from pipeline.liverc.urls import parse_url
         from pipeline.stopping import StopSignal
 
@@ -331,7 +339,7 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions):
         try:
             ref = parse_url(url)
             page = self.client.fetch(url, ref.page_type, stop=signal.event, deadline=None, admit=admit)
-            return read_page(page.body, ref)
+            return self.readers.read(page.body, ref)
         except PipelineError as error:
             if error.kind is Kind.INTERRUPTED and signal.tripped:
                 raise signal.error() from error  # which says who stopped it
@@ -369,7 +377,14 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions):
         """Everything at one moment; `text` filters events by name, slug/id or state. It reads: not for a UI loop."""
         from pipeline import looking
 
-        return looking.take_snapshot(self.store, text=text, limit=limit, after_log_id=after_log_id, log_limit=log_limit)
+        return looking.take_snapshot(
+            self.store,
+            text=text,
+            limit=limit,
+            after_log_id=after_log_id,
+            log_limit=log_limit,
+            build=self.contracts.build(),
+        )
 
     def races(self, event_id: int) -> tuple[RaceLine, ...]:
         """The races that are served of an event (the database's id), in order of completion."""

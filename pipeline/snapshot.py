@@ -70,6 +70,19 @@ class Totals(Struct, frozen=True):
     laps: int
 
 
+class GateLine(Struct, frozen=True):
+    """Whether ingestion may use the readers of now, as it was last judged."""
+
+    build: str  # of the readers
+    state: str  # green, red; unknown: not judged yet, the next ingestion does
+    sets: int = 0  # page sets that were asked
+    failing_set: str | None = None
+    failing_field: str | None = None
+    first_difference: str | None = None  # or the failure
+    changed_at: int | None = None  # UTC milliseconds, when it last turned
+    checked_at: int | None = None
+
+
 class Snapshot(Struct, frozen=True):
     """Everything a home screen shows, read in one consistent transaction."""
 
@@ -82,6 +95,7 @@ class Snapshot(Struct, frozen=True):
     warnings: tuple[LogLine, ...]  # not acknowledged yet, newest first
     log: tuple[LogLine, ...]  # after the line the reader has seen, oldest first
     control: ControlRow = ControlRow()  # the global switch
+    gate: GateLine | None = None
 
 
 # ---------------------------------------------------------------- what is served, for looking into an event

@@ -22,6 +22,7 @@ class FixtureResultRow(Struct, frozen=True, kw_only=True):
     passed: bool
     document_sha256: str | None
     failure: str | None
+    field: str | None
     difference_count: int
     differences: str  # JSON: the first of them
     took_ms: int
@@ -36,6 +37,7 @@ class GateRow(Struct, frozen=True, kw_only=True):
     sets_sha256: str
     set_count: int
     failing_set: str | None
+    failing_field: str | None
     first_difference: str | None
     changed_at: int = 0  # UTC milliseconds; both are made by `put`
     checked_at: int = 0

@@ -328,6 +328,7 @@ class FixtureResult(Table):
     passed = BooleanField()
     document_sha256 = TextField(null=True)  # of what the pages gave
     failure = TextField(null=True)  # why they gave nothing, or why the set was refused
+    field = TextField(null=True)  # that it is about, or the first that differs
     difference_count = IntegerField()
     differences = TextField()  # JSON: the first of them
     took_ms = IntegerField()
@@ -345,6 +346,7 @@ class Gate(Table):
     sets_sha256 = TextField()  # of the page sets that were there, in order
     set_count = IntegerField()
     failing_set = TextField(null=True)
+    failing_field = TextField(null=True)
     first_difference = TextField(null=True)  # or the failure
     changed_at = BigIntegerField()  # when it last turned
     checked_at = BigIntegerField()

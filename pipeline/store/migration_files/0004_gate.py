@@ -1,4 +1,4 @@
-"""The gate: how every page set read with every build of the readers, what holds of a build now, and who changed a set."""
+"""The gate: how page sets read with each build of the readers, what holds of a build now, and who changed a set."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ _TABLES = {
         passed BOOLEAN NOT NULL,
         document_sha256 TEXT,
         failure TEXT,
+        field TEXT,
         difference_count INTEGER NOT NULL,
         differences TEXT NOT NULL,
         took_ms INTEGER NOT NULL,
@@ -33,6 +34,7 @@ _TABLES = {
         sets_sha256 TEXT NOT NULL,
         set_count INTEGER NOT NULL,
         failing_set TEXT,
+        failing_field TEXT,
         first_difference TEXT,
         changed_at BIGINT NOT NULL,
         checked_at BIGINT NOT NULL,
@@ -161,10 +163,10 @@ def _postgresql_guards() -> tuple[str, ...]:
             (f"NEW.how IN ('accepted', 'archived') AND {_UNCONFIRMED}", _CASE),
         ),
         _function("guard_contract_change", (f"NEW.how = 'accepted' AND {_UNCONFIRMED}", _CASE)),
-        "CREATE TRIGGER fixture_version_case BEFORE INSERT ON fixture_version FOR EACH ROW "
-        "EXECUTE FUNCTION guard_fixture_version()",
-        "CREATE TRIGGER contract_change_case BEFORE INSERT ON contract_change FOR EACH ROW "
-        "EXECUTE FUNCTION guard_contract_change()",
+        *(
+            f"CREATE TRIGGER {table}_case BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION guard_{table}()"
+            for table in ("fixture_version", "contract_change")
+        ),
     )
 
 
