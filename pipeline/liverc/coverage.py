@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from lxml import etree
 from msgspec import Struct
 
-from pipeline.liverc.contract import Contract, Field
+from pipeline.liverc.contract import Contract, Field, Selector
+from pipeline.liverc.markup import hidden_text, visible_text
 from pipeline.liverc.structure import Fingerprint, counts, fingerprint_of
-from pipeline.liverc.trace import NOWHERE, Sighting, Trace, trace
-from pipeline.liverc.urls import PageRef
+from pipeline.liverc.trace import NOWHERE, Sighting, Trace, found_by, trace
+from pipeline.liverc.urls import PageRef, PageType, resolve_href
 
 SHAPES_KEPT = 6
 
@@ -76,7 +78,7 @@ def coverage_of(seen: Trace) -> Coverage:
                     for one in row.sightings:
                         by_field[one.field.name].append(one)
     readings = {name: _reading(fields[name], sightings) for name, sightings in by_field.items()}
-    readings.update((one.field, one) for one in _script(seen))
+    readings.update((one.field, one) for one in (*_script(seen), *_beside(seen)))
     return readings
 
 
@@ -119,6 +121,54 @@ def _script(seen: Trace) -> Iterator[FieldReading]:
             hits = tuple(present[index] for index in range(max(present, default=-1) + 1))
             source = " | ".join(alternatives)
             yield FieldReading(prefix + name, source, len(items), found, found, 0, hits, {}, usual=True)
+
+
+def _beside(seen: Trace) -> Iterator[FieldReading]:
+    """What the contract reads nothing from, and what yet tells whether it reads rightly."""
+    rows = [row for part in seen.parts for block in part.blocks for row in block.rows if counts(row, seen)]
+    cells = Counter(str(row.cells) for row in rows)
+    yield FieldReading("cells", "", len(rows), len(rows), len(rows), 0, (), dict(cells.most_common(SHAPES_KEPT)))
+    page_type = seen.contract.page_type
+    if page_type is PageType.EVENT:
+        yield from _links(seen)
+    if page_type is PageType.ENTRY_LIST:
+        yield _name_keys(seen)
+    if page_type in (PageType.RACE_RESULT, PageType.ENTRY_LIST):
+        date = found_by(_DATE, seen.page.root)[1]
+        text = visible_text(date[0])[:80] if date else None
+        yield FieldReading("event_dates", _DATE.source, 1, len(date[:1]), int(bool(text)), 0, (), {}, sample=text)
+
+
+_DATE = Selector((etree.XPath("//h5[ancestor::div[contains(@class, 'page-breadcrumb')]]"),), "//h5")
+
+
+def _links(seen: Trace) -> Iterator[FieldReading]:
+    """Links of the event's own tables that lead to no known page, and rows that lead to an entry list."""
+    hrefs = [one.text for one in seen.sightings if one.field.name == "links" and one.alternative == 0]
+    strange = [href for href in hrefs if not href.startswith("#") and resolve_href(href, seen.page.ref) is None]
+    sample = strange[0][:80] if strange else None
+    yield FieldReading("unknown_links", "", len(hrefs), len(hrefs), len(strange), 0, (), {}, sample=sample)
+    rows = [row for part in seen.parts for block in part.blocks for row in block.rows]
+    targets = [one.text for row in rows for one in row.sightings if one.field.name == "href" and one.text]
+    listed = [
+        href
+        for href in targets
+        if (ref := resolve_href(href, seen.page.ref)) is not None and ref.page_type is PageType.ENTRY_LIST
+    ]
+    yield FieldReading("entry_list_rows", "", len(rows), len(rows), len(listed), 0, (), {})
+
+
+def _name_keys(seen: Trace) -> FieldReading:
+    """Names of an entry list beside the hidden `LAST, FIRST` that they are sorted by: the same words."""
+    looked, wrong = 0, []
+    for one in (one for part in seen.parts for block in part.blocks for row in block.rows for one in row.sightings):
+        key = hidden_text(one.node) if one.field.name == "driver_name" and one.node is not None else None
+        if key:
+            looked += 1
+            if sorted(key.replace(",", " ").split()) != sorted(one.text.replace(",", " ").split()):
+                wrong.append(one.text)
+    sample = wrong[0][:80] if wrong else None
+    return FieldReading("name_keys", "", looked, looked, looked - len(wrong), len(wrong), (), {}, sample=sample)
 
 
 def _first_key(alternatives: Sequence[str], item: Mapping[str, Any]) -> tuple[int, ...]:
