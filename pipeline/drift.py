@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from pipeline import attempts
+from pipeline.alerts import Alarm
 from pipeline.errors import Kind, PipelineError, StateError, StoreError
 from pipeline.store import attempts as attempt_rows
 from pipeline.store import control as control_rows
@@ -58,7 +59,7 @@ class ProbeResult(Struct, frozen=True, kw_only=True):
 
     url: str
     event: str  # slug/id of the other event
-    verdict: str  # equal, differs, failed (it cannot be read any more), unreachable (proves nothing)
+    verdict: str  # equal, corrected (some rows), differs, failed (it cannot be read), unreachable (proves nothing)
     message: str | None = None  # the first difference, or the failure
     field: str | None = None
     known_sha256: str | None = None  # the body in the archive that it was compared with
@@ -178,24 +179,40 @@ def on_failure(
     event_id: int | None = None,
     run_id: int | None = None,
     doubts: tuple[Doubt, ...] = (),
+    alarm: Alarm | None = None,
 ) -> Case | None:
     """A run failed: open a case, or join the one that is open, where the failure is a doubtful value.
 
     Args:
         event_id: the event whose run it was; None for a page of no event. It is held until the case is decided.
         doubts: what is doubted, where whoever reads pages knows it better than the error.
+        alarm: whom to tell of a new case.
     Returns:
         The case as it stands now, or None where the failure has nothing to do with how pages look.
     """
     doubts = doubts or doubts_of(error)
-    if not doubts:
-        return None
+    return suspect(store, doubts, event_id=event_id, run_id=run_id, alarm=alarm) if doubts else None
+
+
+def suspect(
+    store: Store,
+    doubts: tuple[Doubt, ...],
+    *,
+    event_id: int | None = None,
+    run_id: int | None = None,
+    alarm: Alarm | None = None,
+    hold: bool = True,
+) -> Case:
+    """Open a case for what is doubted on pages of one type, or join the one that is open. Raises StoreError."""
     try:
-        return _suspect(store, doubts, event_id, run_id)
+        case, is_new = _suspect(store, doubts, event_id, run_id, hold=hold)
     except StoreError as refused:
         if refused.kind is not Kind.DB_REFUSED:
             raise
-        return _suspect(store, doubts, event_id, run_id)  # somebody opened one at the same moment: join that
+        case, is_new = _suspect(store, doubts, event_id, run_id, hold=hold)  # somebody opened one meanwhile: join it
+    if is_new and alarm is not None:
+        alarm.case(case)
+    return case
 
 
 def doubts_of(error: PipelineError) -> tuple[Doubt, ...]:
@@ -215,7 +232,10 @@ def doubts_of(error: PipelineError) -> tuple[Doubt, ...]:
     return (doubt,)
 
 
-def _suspect(store: Store, doubts: tuple[Doubt, ...], event_id: int | None, run_id: int | None) -> Case:
+def _suspect(
+    store: Store, doubts: tuple[Doubt, ...], event_id: int | None, run_id: int | None, *, hold: bool
+) -> tuple[Case, bool]:
+    """(the case, is it new?)"""
     first = doubts[0]
     with store.write():
         found = rows.to_join(store, first.page_type, event_id)
@@ -239,9 +259,9 @@ def _suspect(store: Store, doubts: tuple[Doubt, ...], event_id: int | None, run_
             rows.update(store, case_id, doubts=_encoded((*kept, *new)[:DOUBTS_KEPT]))
         if event_id is not None:
             rows.add_event(store, case_id, event_id, "failed", run_id)
-            if found is None or found.state != CONFIRMED:
+            if hold and (found is None or found.state != CONFIRMED):
                 attempts.hold(store, event_id, f"{_HOLD.format(case_id)}: {first.why}", run_id=run_id)
-        return get_case(store, case_id)
+        return get_case(store, case_id), found is None
 
 
 def _suspicion(case_id: int, doubt: Doubt) -> str:

@@ -62,7 +62,7 @@ class CanaryRow(Struct, frozen=True):
     added_at: int
     added_by: str
     checked_at: int | None
-    passed: bool | None
+    passed: bool | None  # SQLite says 0 and 1
     result: str | None  # JSON
     pages_manifest: str | None  # of the run that it serves
 
@@ -174,6 +174,18 @@ def release(store: Store, case_id: int, event_id: int) -> None:
 # ---------------------------------------------------------------- known pages
 
 
+def doubted_events(store: Store, page_type: str) -> tuple[int, ...]:
+    """The events that are doubted themselves in an open case of a page type: they are no witnesses."""
+    with store.read():
+        found = store.sql(
+            """SELECT DISTINCT drift_case_event.event_id FROM drift_case_event
+               JOIN drift_case ON drift_case.id = drift_case_event.case_id
+               WHERE page_type = ? AND closed_at IS NULL AND role = 'failed'""",
+            page_type,
+        )
+        return tuple(event_id for (event_id,) in found)
+
+
 def served_manifests(store: Store, *, without: tuple[int, ...], limit: int) -> list[tuple[int, str, str]]:
     """(event id, slug/id, manifest of the pages it serves) of other events, the newest first."""
     marks = ", ".join("?" * len(without)) or "0"
@@ -213,7 +225,7 @@ def canaries(store: Store) -> tuple[CanaryRow, ...]:
                 JOIN track ON track.id = event.track_id LEFT JOIN run ON run.id = event.current_run_id
                 ORDER BY added_at, event.id"""
         )
-        return tuple(CanaryRow(*row[:5], None if row[5] is None else bool(row[5]), *row[6:]) for row in rows)
+        return tuple(CanaryRow(*row) for row in rows)
 
 
 def record_canary(store: Store, event_id: int, *, passed: bool | None, result: str) -> None:

@@ -1,0 +1,374 @@
+"""Which pages are doubted although they can be read: what they hold, against what pages of their type held lately.
+
+Pure: readings in, doubts out. A reading counts, for each field of a page, the places where a value may stand, the
+values that stand there and what they look like. A field may be missing for good reasons, so doubt needs a history in
+which practically every page has it, pages where it could stand, and either a structure that was never seen or a whole
+run without it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from pipeline.drift import Doubt
+from pipeline.liverc.structure import Fingerprint, StructureChange, changes
+from pipeline.records import EventPage, PageRecord, RacePage, TableRow
+from pipeline.violations import Violation
+
+COVERED = 0.95  # a field that this share of pages has is expected
+FEW_PLACES, FEW_ORIGINS = 20, 2  # so much history it takes where the structure is new, too
+MANY_PAGES, MANY_ORIGINS = 20, 5  # and so much where only the values are gone
+FEW_VALUES = 5  # below which their shapes say nothing
+NEW_SHAPE = 0.5  # share of a run's values in shapes never seen, from which on they are doubted
+SHAPES_STRANGE = 0.05  # share of values that one origin alone may have in shapes of its own
+BROKEN_CHECK = 0.5  # share of a run's pages that break one cross-check, from which on they are doubted
+BROKEN_BEFORE = 0.05  # share of earlier pages that may have broken it
+STRUCTURE_ORIGINS = 3  # witnesses it takes before a new structure is worth an alert
+
+# How many laps somebody must have driven before a race page can state the field.
+_NEEDS_LAPS = {
+    "source_driver_id": 1,
+    "fast_lap_ms": 1,
+    "fast_lap_number": 1,
+    "avg_lap_ms": 2,  # the first lap may stand outside the statistics
+    "std_deviation": 3,
+    "consistency": 3,
+    "top_3_consecutive_ms": 4,
+    "avg_top_5_ms": 6,
+    "avg_top_10_ms": 11,
+    "avg_top_15_ms": 16,
+}
+_NEEDS_STARTERS = {"behind": 2}
+_ROW = tuple(name for name in TableRow.__struct_fields__ if name != "hidden_mismatches")
+_RACE = ("race_number", "length_text")
+LAP_SCRIPT = "lap_script"  # of a race page whose table counts laps
+RACES = "races"  # of an event page that counts laps
+CHECK = "check:"  # how a cross-check that a page broke is named among its fields
+
+
+class Reading(Struct, frozen=True, array_like=True):
+    """What one page says in one field."""
+
+    places: int  # where it could stand: rows, or 1
+    placed: int  # of them where its column or element is
+    present: int  # of them with a value
+    shapes: dict[str, int] = {}  # what the values look like → how many
+
+
+class PageReading(Struct, frozen=True):
+    """One page, as far as signals look at it."""
+
+    page_type: str
+    url: str
+    origin: str
+    digest: str  # of its structure
+    lines: tuple[str, ...]  # its structure, in words
+    variant: str
+    fields: dict[str, Reading]
+    build_marker: str | None = None
+    sha256: str | None = None  # in the page archive
+    usual: frozenset[str] = frozenset()  # fields whose contract says that every page has a place for them
+    race_id: str | None = None
+
+
+class Known(Struct, frozen=True):
+    """One page of the history."""
+
+    url: str
+    origin: str
+    digest: str
+    variant: str
+    fields: dict[str, Reading]
+
+
+FIXTURE = "fixture "  # how the origin of a page that came with the program begins
+
+
+# ---------------------------------------------------------------- what a page can say
+
+
+def variant_of(record: PageRecord) -> str:
+    """Pages of one variant may be expected to hold the same fields: a main is no qualifier."""
+    if isinstance(record, RacePage) and record.round:
+        return re.sub(r"[\W\d]+", " ", record.round).strip().casefold()
+    return ""
+
+
+def applicable(record: PageRecord, fields: Mapping[str, Reading]) -> dict[str, Reading]:
+    """The fields that this page could hold: nobody has an average of fifteen laps who drove ten."""
+    if not isinstance(record, RacePage):
+        found = {name: reading for name, reading in fields.items() if reading.places}
+        if isinstance(record, EventPage) and record.total_race_laps:
+            found[RACES] = _yes_or_no(bool(record.races))
+        return found
+    laps = max((row.laps_completed for row in record.rows), default=0)
+    starters = sum(row.laps_completed > 0 for row in record.rows)
+    found = {
+        name: reading
+        for name, reading in fields.items()
+        if reading.places and laps >= _NEEDS_LAPS.get(name, 0) and starters >= _NEEDS_STARTERS.get(name, 0)
+    }
+    if laps:
+        found[LAP_SCRIPT] = _yes_or_no(record.has_lap_script)
+    return found
+
+
+def _yes_or_no(is_there: bool) -> Reading:
+    return Reading(1, int(is_there), int(is_there))
+
+
+def with_broken_checks(pages: Iterable[PageReading], violations: Iterable[Violation]) -> list[PageReading]:
+    """The pages of a run, each with the cross-checks that it broke among its fields."""
+    broken: defaultdict[str | None, set[str]] = defaultdict(set)
+    for violation in violations:
+        if violation.race_id is not None:
+            broken[violation.race_id].add(f"{CHECK}{violation.rule}{f' {violation.field}' if violation.field else ''}")
+    return [
+        msgspec.structs.replace(
+            page, fields=page.fields | dict.fromkeys(sorted(broken[page.race_id]), _yes_or_no(True))
+        )
+        if page.race_id in broken
+        else page
+        for page in pages
+    ]
+
+
+def kinds(record: PageRecord) -> frozenset[str]:
+    """Which kinds of things a page says at all: pages of equal kinds need not all be looked at closely."""
+    if not isinstance(record, RacePage):
+        return frozenset()
+    found = {name for row in record.rows for name in _ROW if getattr(row, name) is not None}
+    found.update(name for name in _RACE if getattr(record, name) is not None)
+    if record.has_lap_script:
+        found.add(LAP_SCRIPT)
+    return frozenset({*found, variant_of(record)})
+
+
+# ---------------------------------------------------------------- what pages said lately
+
+
+class Coverage(NamedTuple):
+    """How a field stood in a history."""
+
+    pages: int
+    covered: int  # of them with at least one value
+    places: int
+    origins: int
+
+    @property
+    def expected(self) -> bool:
+        return self.pages > 0 and self.covered >= COVERED * self.pages
+
+
+class History:
+    """The remembered pages of one type."""
+
+    def __init__(self, pages: Sequence[Known], structures: Mapping[str, Sequence[str]]) -> None:
+        """`structures`: every structure that is known, digest → lines; also those of pages that are forgotten."""
+        self.pages = pages
+        self.structures = structures
+
+    def without(self, origin: str) -> History:
+        """What other origins taught: a page is no witness for itself."""
+        return History([page for page in self.pages if page.origin != origin], self.structures)
+
+    @property
+    def witnesses(self) -> int:
+        """Origins that LiveRC itself served."""
+        return len({page.origin for page in self.pages if not page.origin.startswith(FIXTURE)})
+
+    def coverage(self, field: str, variant: str | None) -> Coverage:
+        """How a field stood in the pages of a variant; None: of all."""
+        pages = [p for p in self.pages if field in p.fields and variant in (None, p.variant)]
+        return Coverage(
+            pages=len(pages),
+            covered=sum(page.fields[field].present > 0 for page in pages),
+            places=sum(page.fields[field].places for page in pages),
+            origins=self._origins(pages),
+        )
+
+    def is_common(self, field: str) -> bool:
+        """Whether pages of several variants are known, and those of each have the field."""
+        variants = {page.variant for page in self.pages if field in page.fields}
+        return len(variants) > 1 and all(self.coverage(field, variant).expected for variant in variants)
+
+    @cached_property
+    def shapes(self) -> dict[str, Counter[str]]:
+        """Field → what its values look like."""
+        found: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for page in self.pages:
+            for name, reading in page.fields.items():
+                found[name].update(reading.shapes)
+        return found
+
+    def shapes_by_origin(self, field: str) -> list[Counter[str]]:
+        found: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for page in self.pages:
+            if field in page.fields:
+                found[page.origin].update(page.fields[field].shapes)
+        return list(found.values())
+
+    def broken(self, check: str) -> int:
+        """How many pages broke a cross-check."""
+        return sum(check in page.fields for page in self.pages)
+
+    @property
+    def is_long(self) -> bool:
+        return len(self.pages) >= MANY_PAGES and self._origins(self.pages) >= MANY_ORIGINS
+
+    @staticmethod
+    def _origins(pages: Iterable[Known]) -> int:
+        return len({page.origin for page in pages})
+
+
+def novelty(page: PageReading, history: History) -> StructureChange:
+    """How a page's structure differs from all that is known."""
+    if set(page.lines).issubset(history.structures.get(page.digest, ())):
+        return StructureChange((), ())
+    known = (Fingerprint(page.page_type, tuple(lines)) for lines in history.structures.values())
+    return changes(known, Fingerprint(page.page_type, page.lines))
+
+
+# ---------------------------------------------------------------- doubts
+
+
+def doubts(pages: Sequence[PageReading], history: History) -> tuple[Doubt, ...]:
+    """What is doubted on the pages of one type that one run read; `history` is of other origins."""
+    found = [*_gone_with_structure(pages, history), *_gone_everywhere(pages, history)]
+    named = {doubt.field for doubt in found}
+    found += (doubt for doubt in _new_shapes(pages, history) if doubt.field not in named)
+    return tuple({(doubt.url, doubt.field): doubt for doubt in found}.values())
+
+
+def _gone_with_structure(pages: Sequence[PageReading], history: History) -> Iterator[Doubt]:
+    """A page whose structure nobody has seen lacks what practically every page has."""
+    for page in pages:
+        change = novelty(page, history)
+        if not change:
+            continue
+        for name in _absent(page):
+            certain = name in page.usual and not page.fields[name].placed
+            before = history.coverage(name, page.variant)
+            if not _enough(before, certain) and history.is_common(name):  # a variant never seen
+                before = history.coverage(name, None)
+            if _enough(before, certain) and before.expected:
+                yield _gone(page, name, before, f"the page has changed ({shown_change(change, limit=1)})")
+
+
+def shown_change(change: StructureChange, limit: int = 3) -> str:
+    """One phrase for people."""
+    said = [f"new: {line[2:]}" for line in change.new] + [f"gone: {line[2:]}" for line in change.gone]
+    more = f" and {len(said) - limit} more" if len(said) > limit else ""
+    return "; ".join(said[:limit]) + more
+
+
+def _enough(before: Coverage, certain: bool) -> bool:
+    """Whether so much history proves a field; any does, where the contract says that its place is on every page."""
+    return (
+        (certain and before.pages > 0)
+        or (before.places >= FEW_PLACES and before.origins >= FEW_ORIGINS)
+        or before.origins >= MANY_ORIGINS
+    )
+
+
+def _gone_everywhere(pages: Sequence[PageReading], history: History) -> Iterator[Doubt]:
+    """All pages of the run lack what practically every page has, whatever their structure."""
+    for name in dict.fromkeys(name for page in pages for name in _absent(page)):
+        able = [page for page in pages if name in page.fields]
+        if any(page.fields[name].present for page in able):
+            continue
+        before = history.coverage(name, able[0].variant)
+        if before.pages >= MANY_PAGES and before.origins >= MANY_ORIGINS and before.expected:
+            yield _gone(able[0], name, before, f"absent from {_counted(len(able), 'page')} of this run")
+
+
+def _absent(page: PageReading) -> Iterator[str]:
+    return (name for name, reading in page.fields.items() if not reading.present and not name.startswith(CHECK))
+
+
+def _gone(page: PageReading, name: str, before: Coverage, how: str) -> Doubt:
+    places = page.fields[name].places
+    return Doubt(
+        page_type=page.page_type,
+        url=page.url,
+        field=name,
+        why=f"{name} is gone from {_counted(places, 'place')}: {how}; "
+        f"{before.covered} of the last {before.pages} pages had it",
+        kind="coverage",
+        race_id=page.race_id,
+        sha256=page.sha256,
+    )
+
+
+def _new_shapes(pages: Sequence[PageReading], history: History) -> Iterator[Doubt]:
+    """Values of a run look like none before, in a field whose values always look alike."""
+    if not history.is_long:
+        return
+    now: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for page in pages:
+        for name, reading in page.fields.items():
+            now[name].update(reading.shapes)
+    for name, shapes in now.items():
+        known = history.shapes.get(name, Counter())
+        unseen = {shape: count for shape, count in shapes.items() if shape not in known}
+        share = sum(unseen.values()) / max(shapes.total(), 1)
+        if shapes.total() < FEW_VALUES or share < NEW_SHAPE or not _is_form(known):
+            continue
+        by_origin = history.shapes_by_origin(name)
+        if len(by_origin) < MANY_ORIGINS or any(_strange(some, known) > SHAPES_STRANGE for some in by_origin):
+            continue  # every event brings shapes of its own here
+        page = next(page for page in pages if name in page.fields and page.fields[name].shapes.keys() & unseen)
+        shape = max(unseen, key=lambda one: (unseen[one], one))
+        yield Doubt(
+            page_type=page.page_type,
+            url=page.url,
+            field=name,
+            why=f"{name} looks like {shape!r} in {share:.0%} of {_counted(shapes.total(), 'value')}; "
+            f"none of {known.total():,} before did",
+            kind="shape",
+            race_id=page.race_id,
+            sha256=page.sha256,
+        )
+
+
+def _is_form(shapes: Iterable[str]) -> bool:
+    """Whether values are written in a form, as times are; a name may look like anything."""
+    return all("9" in shape and not re.search("a", shape.replace(" a", "")) for shape in shapes)
+
+
+def _strange(some: Counter[str], all_: Counter[str]) -> float:
+    """The share of one origin's values whose shapes no other origin has."""
+    return sum(count for shape, count in some.items() if all_[shape] == count) / max(some.total(), 1)
+
+
+def broken_checks(pages: Sequence[PageReading], history: History) -> Iterator[Doubt]:
+    """Half of a run's pages contradict themselves in one and the same way, which pages do not."""
+    if len(history.pages) < MANY_PAGES or len(pages) < FEW_ORIGINS:
+        return
+    counts = Counter(name for page in pages for name in page.fields if name.startswith(CHECK))
+    for check, count in counts.items():
+        if count < BROKEN_CHECK * len(pages) or history.broken(check) > BROKEN_BEFORE * len(history.pages):
+            continue
+        page = next(page for page in pages if check in page.fields)
+        rule, _, field = check.removeprefix(CHECK).partition(" ")
+        yield Doubt(
+            page_type=page.page_type,
+            url=page.url,
+            field=field or None,
+            why=f"{count} of {_counted(len(pages), 'page')} contradict themselves ({rule}); "
+            f"{history.broken(check)} of the last {len(history.pages)} did",
+            kind="cross_check",
+            race_id=page.race_id,
+            sha256=page.sha256,
+        )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,259 @@
+"""Watching the pages that are read for signs that LiveRC has changed them: one `Watch` per run.
+
+It takes a reading of every page, compares them with what pages of other origins held lately, and remembers them once
+they are believed. What it finds doubtful fails the run; what only looks new is told, once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from pipeline import drift, fixtures, signals
+from pipeline.alerts import Alarm
+from pipeline.drift import Doubt
+from pipeline.errors import Kind, NormaliseError, ParseError, PipelineError
+from pipeline.liverc.contract import Contract
+from pipeline.liverc.coverage import observe
+from pipeline.liverc.markup import page_facts
+from pipeline.liverc.readers import Readers
+from pipeline.liverc.structure import StructureChange
+from pipeline.liverc.urls import PageRef, parse_url
+from pipeline.observe import Bus
+from pipeline.records import PageRecord, RacePage
+from pipeline.signals import History, Known, PageReading, Reading
+from pipeline.store import journal
+from pipeline.store import signals as rows
+from pipeline.store.database import Store
+from pipeline.store.signals import SignalRow
+from pipeline.violations import Violation
+
+LOOK_AT_EVERY = 4  # of the pages of one run that say things of the same kinds
+# A run that failed so may have met a page that changed, or only a race that is not scored yet: the signals tell.
+AMBIGUOUS = frozenset({Kind.LAPS_MISSING, Kind.NO_RACES, Kind.SHRUNK})
+
+_fields = msgspec.json.Decoder(dict[str, Reading])
+
+
+class Watch:
+    """The pages of one run. Belongs to one thread."""
+
+    def __init__(self, store: Store, readers: Readers, origin: str, *, shipped: Path | None = None) -> None:
+        """`origin`: what the pages belong to; `shipped`: page sets that teach a database which knows no page yet."""
+        self._store = store
+        self._readers = readers
+        self._origin = origin
+        self._shipped = shipped
+        self._pages: defaultdict[str, list[PageReading]] = defaultdict(list)
+        self._histories: dict[str, History] = {}
+        self._seen: Counter[tuple[str, frozenset[str]]] = Counter()
+        self.doubted: tuple[Doubt, ...] = ()  # what `require_undoubted` raised for
+
+    def observe_page(self, body: bytes, ref: PageRef, record: PageRecord, *, sha256: str | None = None) -> None:
+        """Take the reading of a page that was read, if it says other things than the pages before, or in samples.
+
+        A close look takes longer than reading does, and most pages of an event are alike.
+        """
+        kinds = (str(ref.page_type), signals.kinds(record))
+        self._seen[kinds] += 1
+        if self._seen[kinds] % LOOK_AT_EVERY != 1:
+            return
+        self._pages[str(ref.page_type)].append(
+            read_signals(body, ref, record, self._readers, origin=self._origin, sha256=sha256)
+        )
+
+    def doubts(self) -> tuple[Doubt, ...]:
+        """What is doubted on the pages so far, and no person has dismissed before. Raises StoreError."""
+        found = [
+            doubt
+            for page_type, pages in self._pages.items()
+            for doubt in signals.doubts(pages, self._history(page_type))
+        ]
+        return self._not_waived(found)
+
+    def require_undoubted(self) -> None:
+        """Pass if every page looks as pages of its type do.
+
+        Raises ParseError FIELD_MISSING or FIELD_INVALID with page type, field, selector and URL; StoreError.
+        """
+        self._refuse(self.doubts())
+
+    def require_consistent(self, warnings: Iterable[Violation]) -> None:
+        """Pass unless half of the pages break one cross-check. Raises NormaliseError INVALID_DOCUMENT, StoreError."""
+        warnings = tuple(warnings)
+        found: list[Doubt] = []
+        for page_type, pages in self._pages.items():
+            pages[:] = signals.with_broken_checks(pages, warnings)
+            if any(name.startswith(signals.CHECK) for page in pages for name in page.fields):
+                found += signals.broken_checks(pages, self._history(page_type))
+        self._refuse(self._not_waived(found))
+
+    def remember(self, run_id: int | None, alarm: Alarm) -> None:
+        """The pages were believed: they are what others are compared with from now on. Raises StoreError."""
+        new: list[tuple[PageReading, str]] = []
+        for page_type in self._pages:
+            self._history(page_type)  # as it was before
+        with self._store.write():
+            rows.keep(self._store, (self._row(page, run_id) for pages in self._pages.values() for page in pages))
+            for page_type, pages in self._pages.items():
+                new += self._learn(page_type, pages, run_id)
+        for page, message in new:
+            alarm.structure(page, message)
+
+    # ------------------------------------------------------------------ inside
+
+    def _learn(self, page_type: str, pages: Sequence[PageReading], run_id: int | None) -> list[tuple[PageReading, str]]:
+        """Remember structures; those worth an alert are warned of in the journal, in the same transaction."""
+        history = self._history(page_type)
+        known = {one.digest: one.lines for one in rows.structures(self._store, page_type)}
+        told: list[tuple[PageReading, str]] = []
+        for page in pages:
+            lines = known.get(page.digest, ())
+            if set(page.lines).issubset(lines):
+                continue
+            known[page.digest] = tuple(sorted({*lines, *page.lines}))
+            change = signals.novelty(page, history)
+            alert = bool(change) and history.witnesses >= signals.STRUCTURE_ORIGINS and not _told(page, told)
+            rows.learn_structure(self._store, page_type, page.digest, known[page.digest], page.url, alerted=alert)
+            if alert:
+                told.append((page, _structure_message(page, change)))
+        rows.saw_structures(self._store, page_type, {page.digest for page in pages})
+        journal.append(self._store, (_warning(page, message, run_id) for page, message in told))
+        return told
+
+    def _history(self, page_type: str) -> History:
+        """What pages of other origins held, as it was when this run first asked."""
+        if page_type not in self._histories:
+            if self._shipped is not None and rows.is_empty(self._store):
+                with suppress(PipelineError):  # without them there is less to compare with, that is all
+                    learn_from(self._store, self._readers, self._shipped)
+            self._histories[page_type] = load_history(self._store, page_type).without(self._origin)
+        return self._histories[page_type]
+
+    def _not_waived(self, found: Sequence[Doubt]) -> tuple[Doubt, ...]:
+        """What no person has dismissed, each with where its field is looked for."""
+        by_type = {doubt.page_type for doubt in found}
+        waived = {page_type: drift.waived(self._store, page_type) for page_type in by_type}
+        places = {page_type: _places(self._readers.contract(page_type)) for page_type in by_type}
+        return tuple(
+            msgspec.structs.replace(doubt, selector=places[doubt.page_type].get(doubt.field or ""))
+            for doubt in found
+            if (doubt.url, doubt.field) not in waived[doubt.page_type]
+        )
+
+    def _refuse(self, found: tuple[Doubt, ...]) -> None:
+        self.doubted = found
+        if not found:
+            return
+        first = found[0]
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        details: dict[str, Any] = {
+            "page_type": first.page_type,
+            "field": first.field,
+            "selector": first.selector,
+            "url": first.url,
+            "race_id": first.race_id,
+            "doubts": len(found),
+        }
+        if first.kind == "cross_check":
+            raise NormaliseError(Kind.INVALID_DOCUMENT, first.why + more, **details)
+        kind = Kind.FIELD_MISSING if first.kind == "coverage" else Kind.FIELD_INVALID
+        raise ParseError(kind, f"{first.url}: {first.why}{more}", **details)
+
+    def _row(self, page: PageReading, run_id: int | None) -> SignalRow:
+        return SignalRow(
+            page_type=page.page_type,
+            url=page.url,
+            origin=page.origin,
+            run_id=run_id,
+            parser_build=self._readers.build,
+            build_marker=page.build_marker,
+            digest=page.digest,
+            variant=page.variant,
+            fields=msgspec.json.encode(page.fields).decode(),
+        )
+
+
+def _places(contract: Contract) -> dict[str, str]:
+    """Field → where it is looked for, in words."""
+    fields = [*contract.fields]
+    for part in contract.parts:
+        fields += (*part.fields, *part.row_fields)
+    return {field.name: field.source for field in fields}
+
+
+def _told(page: PageReading, told: Sequence[tuple[PageReading, str]]) -> bool:
+    """Once for all pages of a run that look alike."""
+    return any(page.digest == other.digest for other, _ in told)
+
+
+def _structure_message(page: PageReading, change: StructureChange) -> str:
+    build = f" (build {page.build_marker})" if page.build_marker else ""
+    return f"{page.page_type} pages look new{build}, and read without doubt: {signals.shown_change(change)}"
+
+
+def _warning(page: PageReading, message: str, run_id: int | None) -> journal.JournalEntry:
+    facts = {"page_type": page.page_type, "url": page.url, "digest": page.digest}
+    return journal.JournalEntry(
+        entry_kind="warning",
+        severity="warning",
+        name="drift_structure_changed",
+        message=message,
+        run_id=run_id,
+        fields=msgspec.json.encode(facts).decode(),
+    )
+
+
+def read_signals(
+    body: bytes, ref: PageRef, record: PageRecord, readers: Readers, *, origin: str, sha256: str | None = None
+) -> PageReading:
+    """The reading of one page that could be read."""
+    seen = observe(body, ref, readers.contract(ref.page_type))
+    found = {name: Reading(one.looked, one.placed, one.found, dict(one.shapes)) for name, one in seen.coverage.items()}
+    return PageReading(
+        page_type=str(ref.page_type),
+        url=ref.url,
+        origin=origin,
+        digest=seen.fingerprint.digest,
+        lines=seen.fingerprint.lines,
+        variant=signals.variant_of(record),
+        fields=signals.applicable(record, found),
+        build_marker=page_facts(body).build_marker,
+        sha256=sha256,
+        usual=frozenset(name for name, one in seen.coverage.items() if one.usual),
+        race_id=record.source_race_id if isinstance(record, RacePage) else None,
+    )
+
+
+def load_history(store: Store, page_type: str) -> History:
+    """What is remembered of a page type. Not inside a transaction that changes it. Raises StoreError."""
+    with store.read():
+        structures = {one.digest: one.lines for one in rows.structures(store, page_type)}
+        ids = rows.ids(store, page_type)
+        decoded = _decoded.setdefault(store, {}).get(page_type, {})
+        known = {one: decoded[one] for one in ids if one in decoded}
+        for row in rows.some(store, [one for one in ids if one not in known]):
+            known[row.id] = Known(row.url, row.origin, row.digest, row.variant, _fields.decode(row.fields))
+    _decoded[store][page_type] = known
+    return History([known[one] for one in ids], structures)
+
+
+# Pages as this process decoded them, by the id of their row: what stands under an id never changes.
+_decoded: WeakKeyDictionary[Store, dict[str, dict[int, Known]]] = WeakKeyDictionary()
+
+
+def learn_from(store: Store, readers: Readers, root: Path) -> None:
+    """Teach a database that knows no page yet what the shipped page sets look like. Raises StoreError, ParseError."""
+    for folder in fixtures.list_sets(root):
+        shipped = fixtures.load_set(folder)
+        watch = Watch(store, readers, f"{signals.FIXTURE}{shipped.event_id}")
+        for url, body in shipped.pages:
+            ref = parse_url(url)
+            watch.observe_page(body, ref, readers.read(body, ref))
+        watch.remember(None, Alarm(Bus()))
