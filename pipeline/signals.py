@@ -14,13 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-import msgspec
 from msgspec import Struct
 
 from pipeline.drift import Doubt
 from pipeline.liverc.structure import Fingerprint, StructureChange, changes
 from pipeline.records import EventPage, PageRecord, RacePage, TableRow
-from pipeline.violations import Violation
 
 COVERED = 0.95  # a field that this share of pages has is expected
 FEW_PLACES, FEW_ORIGINS = 20, 2  # so much history it takes where the structure is new, too
@@ -28,8 +26,6 @@ MANY_PAGES, MANY_ORIGINS = 20, 5  # and so much where only the values are gone
 FEW_VALUES = 5  # below which their shapes say nothing
 NEW_SHAPE = 0.5  # share of a run's values in shapes never seen, from which on they are doubted
 SHAPES_STRANGE = 0.05  # share of values that one origin alone may have in shapes of its own
-BROKEN_CHECK = 0.5  # share of a run's pages that break one cross-check, from which on they are doubted
-BROKEN_BEFORE = 0.05  # share of earlier pages that may have broken it
 STRUCTURE_ORIGINS = 3  # witnesses it takes before a new structure is worth an alert
 
 # How many laps somebody must have driven before a race page can state the field.
@@ -50,7 +46,6 @@ _ROW = tuple(name for name in TableRow.__struct_fields__ if name != "hidden_mism
 _RACE = ("race_number", "length_text")
 LAP_SCRIPT = "lap_script"  # of a race page whose table counts laps
 RACES = "races"  # of an event page that counts laps
-CHECK = "check:"  # how a cross-check that a page broke is named among its fields
 
 
 class Reading(Struct, frozen=True, array_like=True):
@@ -122,22 +117,6 @@ def applicable(record: PageRecord, fields: Mapping[str, Reading]) -> dict[str, R
 
 def _yes_or_no(is_there: bool) -> Reading:
     return Reading(1, int(is_there), int(is_there))
-
-
-def with_broken_checks(pages: Iterable[PageReading], violations: Iterable[Violation]) -> list[PageReading]:
-    """The pages of a run, each with the cross-checks that it broke among its fields."""
-    broken: defaultdict[str | None, set[str]] = defaultdict(set)
-    for violation in violations:
-        if violation.race_id is not None:
-            broken[violation.race_id].add(f"{CHECK}{violation.rule}{f' {violation.field}' if violation.field else ''}")
-    return [
-        msgspec.structs.replace(
-            page, fields=page.fields | dict.fromkeys(sorted(broken[page.race_id]), _yes_or_no(True))
-        )
-        if page.race_id in broken
-        else page
-        for page in pages
-    ]
 
 
 def kinds(record: PageRecord) -> frozenset[str]:
@@ -215,10 +194,6 @@ class History:
                 found[page.origin].update(page.fields[field].shapes)
         return list(found.values())
 
-    def broken(self, check: str) -> int:
-        """How many pages broke a cross-check."""
-        return sum(check in page.fields for page in self.pages)
-
     @property
     def is_long(self) -> bool:
         return len(self.pages) >= MANY_PAGES and self._origins(self.pages) >= MANY_ORIGINS
@@ -290,7 +265,7 @@ def _gone_everywhere(pages: Sequence[PageReading], history: History) -> Iterator
 
 
 def _absent(page: PageReading) -> Iterator[str]:
-    return (name for name, reading in page.fields.items() if not reading.present and not name.startswith(CHECK))
+    return (name for name, reading in page.fields.items() if not reading.present)
 
 
 def _gone(page: PageReading, name: str, before: Coverage, how: str) -> Doubt:
@@ -346,28 +321,6 @@ def _is_form(shapes: Iterable[str]) -> bool:
 def _strange(some: Counter[str], all_: Counter[str]) -> float:
     """The share of one origin's values whose shapes no other origin has."""
     return sum(count for shape, count in some.items() if all_[shape] == count) / max(some.total(), 1)
-
-
-def broken_checks(pages: Sequence[PageReading], history: History) -> Iterator[Doubt]:
-    """Half of a run's pages contradict themselves in one and the same way, which pages do not."""
-    if len(history.pages) < MANY_PAGES or len(pages) < FEW_ORIGINS:
-        return
-    counts = Counter(name for page in pages for name in page.fields if name.startswith(CHECK))
-    for check, count in counts.items():
-        if count < BROKEN_CHECK * len(pages) or history.broken(check) > BROKEN_BEFORE * len(history.pages):
-            continue
-        page = next(page for page in pages if check in page.fields)
-        rule, _, field = check.removeprefix(CHECK).partition(" ")
-        yield Doubt(
-            page_type=page.page_type,
-            url=page.url,
-            field=field or None,
-            why=f"{count} of {_counted(len(pages), 'page')} contradict themselves ({rule}); "
-            f"{history.broken(check)} of the last {len(history.pages)} did",
-            kind="cross_check",
-            race_id=page.race_id,
-            sha256=page.sha256,
-        )
 
 
 def _counted(number: int, what: str) -> str:

@@ -7,7 +7,7 @@ they are believed. What it finds doubtful fails the run; what only looks new is 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,19 @@ from pipeline.alerts import Alarm
 from pipeline.drift import Doubt
 from pipeline.errors import Kind, NormaliseError, ParseError, PipelineError
 from pipeline.liverc.contract import Contract
-from pipeline.liverc.coverage import observe
+from pipeline.liverc.coverage import Coverage, Observation, observe
 from pipeline.liverc.markup import page_facts
 from pipeline.liverc.readers import Readers
 from pipeline.liverc.structure import StructureChange
 from pipeline.liverc.urls import PageRef, parse_url
 from pipeline.observe import Bus
-from pipeline.records import PageRecord, RacePage
+from pipeline.records import EventPage, PageRecord, RacePage
 from pipeline.signals import History, Known, PageReading, Reading
 from pipeline.store import journal
 from pipeline.store import signals as rows
 from pipeline.store.database import Store
 from pipeline.store.signals import SignalRow
+from pipeline.suspicions import Suspicion, event_suspicions, page_suspicions
 from pipeline.violations import Violation
 
 LOOK_AT_EVERY = 4  # of the pages of one run that say things of the same kinds
@@ -53,46 +54,49 @@ class Watch:
         self._pages: defaultdict[str, list[PageReading]] = defaultdict(list)
         self._histories: dict[str, History] = {}
         self._seen: Counter[tuple[str, frozenset[str]]] = Counter()
-        self.doubted: tuple[Doubt, ...] = ()  # what `require_undoubted` raised for
+        self._coverages: list[Coverage] = []
+        self._suspected: list[Doubt] = []
+        self._urls: dict[tuple[str, str | None], tuple[str, str | None]] = {}  # (page type, race) → (URL, sha256)
+        self.doubted: tuple[Doubt, ...] = ()  # what `require_undoubted` or `require_consistent` raised for
 
     def observe_page(self, body: bytes, ref: PageRef, record: PageRecord, *, sha256: str | None = None) -> None:
-        """Take the reading of a page that was read, if it says other things than the pages before, or in samples.
+        """Look at a page that was read: closely if it says other things than the pages before, and in samples.
 
         A close look takes longer than reading does, and most pages of an event are alike.
         """
-        kinds = (str(ref.page_type), signals.kinds(record))
+        page_type, race_id = str(ref.page_type), record.source_race_id if isinstance(record, RacePage) else None
+        self._urls[page_type, race_id] = ref.url, sha256
+        kinds = (page_type, signals.kinds(record))
         self._seen[kinds] += 1
-        if self._seen[kinds] % LOOK_AT_EVERY != 1:
-            return
-        self._pages[str(ref.page_type)].append(
-            read_signals(body, ref, record, self._readers, origin=self._origin, sha256=sha256)
-        )
+        coverage: Coverage = {}
+        if self._seen[kinds] % LOOK_AT_EVERY == 1:
+            seen = observe(body, ref, self._readers.contract(ref.page_type))
+            coverage = seen.coverage
+            self._coverages.append(coverage)
+            self._pages[page_type].append(reading_of(seen, body, ref, record, origin=self._origin, sha256=sha256))
+        self._suspected += map(self._doubt, page_suspicions(record, coverage))
 
     def doubts(self) -> tuple[Doubt, ...]:
         """What is doubted on the pages so far, and no person has dismissed before. Raises StoreError."""
-        found = [
-            doubt
-            for page_type, pages in self._pages.items()
-            for doubt in signals.doubts(pages, self._history(page_type))
-        ]
+        found = list(self._suspected)
+        for page_type, pages in self._pages.items():
+            found += signals.doubts(pages, self._history(page_type))
         return self._not_waived(found)
 
     def require_undoubted(self) -> None:
         """Pass if every page looks as pages of its type do.
 
-        Raises ParseError FIELD_MISSING or FIELD_INVALID with page type, field, selector and URL; StoreError.
+        Raises ParseError FIELD_MISSING or FIELD_INVALID, NormaliseError INVALID_DOCUMENT, with page type, field,
+        selector and URL; StoreError.
         """
         self._refuse(self.doubts())
 
-    def require_consistent(self, warnings: Iterable[Violation]) -> None:
-        """Pass unless half of the pages break one cross-check. Raises NormaliseError INVALID_DOCUMENT, StoreError."""
-        warnings = tuple(warnings)
-        found: list[Doubt] = []
-        for page_type, pages in self._pages.items():
-            pages[:] = signals.with_broken_checks(pages, warnings)
-            if any(name.startswith(signals.CHECK) for page in pages for name in page.fields):
-                found += signals.broken_checks(pages, self._history(page_type))
-        self._refuse(self._not_waived(found))
+    def require_consistent(
+        self, event_page: EventPage, races: Mapping[str, RacePage], violations: Iterable[Violation]
+    ) -> None:
+        """Pass if the pages of an event do not contradict each other; raises as `require_undoubted`."""
+        said = event_suspicions(event_page, races, violations, self._coverages)
+        self._refuse(self._not_waived([self._doubt(one) for one in said]))
 
     def remember(self, run_id: int | None, alarm: Alarm) -> None:
         """The pages were believed: they are what others are compared with from now on. Raises StoreError."""
@@ -126,6 +130,18 @@ class Watch:
         rows.saw_structures(self._store, page_type, {page.digest for page in pages})
         journal.append(self._store, (_warning(page, message, run_id) for page, message in told))
         return told
+
+    def _doubt(self, said: Suspicion) -> Doubt:
+        url, sha256 = self._urls.get((said.page_type, said.race_id), ("", None))
+        return Doubt(
+            page_type=said.page_type,
+            url=url,
+            field=said.field,
+            why=said.why,
+            kind=said.kind,
+            race_id=said.race_id,
+            sha256=sha256,
+        )
 
     def _history(self, page_type: str) -> History:
         """What pages of other origins held, as it was when this run first asked."""
@@ -210,11 +226,15 @@ def _warning(page: PageReading, message: str, run_id: int | None) -> journal.Jou
     )
 
 
-def read_signals(
-    body: bytes, ref: PageRef, record: PageRecord, readers: Readers, *, origin: str, sha256: str | None = None
-) -> PageReading:
+def read_signals(body: bytes, ref: PageRef, record: PageRecord, readers: Readers, *, origin: str) -> PageReading:
     """The reading of one page that could be read."""
-    seen = observe(body, ref, readers.contract(ref.page_type))
+    return reading_of(observe(body, ref, readers.contract(ref.page_type)), body, ref, record, origin=origin)
+
+
+def reading_of(
+    seen: Observation, body: bytes, ref: PageRef, record: PageRecord, *, origin: str, sha256: str | None = None
+) -> PageReading:
+    """What signals need to know of a page that was looked at."""
     found = {name: Reading(one.looked, one.placed, one.found, dict(one.shapes)) for name, one in seen.coverage.items()}
     return PageReading(
         page_type=str(ref.page_type),
