@@ -131,6 +131,12 @@ def show(store: Store, readers: Readers, roots: FixtureRoots) -> GateState:
     return _state(readers.build, row, sets, known)
 
 
+def judge(store: Store, readers: Readers, roots: FixtureRoots, bus: Bus | None = None) -> GateState:
+    """Replay what has no result with these readers yet, and judge. Raises StoreError."""
+    _judge(store, readers, roots, bus or Bus())
+    return show(store, readers, roots)
+
+
 def run(store: Store, readers: Readers, roots: FixtureRoots, bus: Bus | None = None) -> GateState:
     """Replay every set again, whatever is known, and judge. Raises StoreError."""
     _judge(store, readers, roots, bus or Bus(), again=True)

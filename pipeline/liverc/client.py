@@ -11,7 +11,6 @@ import random
 from collections.abc import Callable, Mapping
 from threading import Event
 from types import TracebackType
-from typing import Protocol
 from urllib.parse import urlsplit
 
 import httpcore
@@ -24,11 +23,11 @@ from pipeline.errors import FetchError, Kind, PipelineError, StateError
 from pipeline.liverc.answers import REDIRECTS, own_address, redirected, refused, require_same_id
 from pipeline.liverc.body import read_body, require_html, too_large
 from pipeline.liverc.errand import Clock, Errand
-from pipeline.liverc.page import Page
+from pipeline.liverc.page import Page, PageAddress
 from pipeline.liverc.politeness import MemoryState, RobotsCopy, SharedState, Turnstile
 from pipeline.liverc.robots import AGENT, Robots
 from pipeline.liverc.transport import Limit, LimitedTransport, Limits, OutOfTimeError, StoppedError
-from pipeline.liverc.urls import DOMAIN, PageType, parse_url
+from pipeline.liverc.urls import DOMAIN, parse_url
 
 # Where structlog is installed, stamina reports each retry through it, by default on standard output, where `mre` puts
 # its data. Retries are told through `Client.on_retry` instead.
@@ -65,16 +64,6 @@ class ClientSettings(Struct, frozen=True, kw_only=True):
     connect_timeout_s: float = 10.0  # the part of it that connecting may take
     byte_cap: int = 32 * 1024 * 1024  # decoded bytes of one page
     attempts: int = 4  # requests for one page at most, redirects not counted
-
-
-class PageAddress(Protocol):
-    """Anything that knows its page's URL and type, as `pipeline.liverc.urls.PageRef`."""
-
-    @property
-    def url(self) -> str: ...
-
-    @property
-    def page_type(self) -> PageType: ...
 
 
 class _Answer(Struct, frozen=True):
