@@ -172,28 +172,6 @@ def waived(store: Store, page_type: str) -> frozenset[tuple[str, str | None]]:
 # ---------------------------------------------------------------- opening and joining
 
 
-def on_failure(
-    store: Store,
-    error: PipelineError,
-    *,
-    event_id: int | None = None,
-    run_id: int | None = None,
-    doubts: tuple[Doubt, ...] = (),
-    alarm: Alarm | None = None,
-) -> Case | None:
-    """A run failed: open a case, or join the one that is open, where the failure is a doubtful value.
-
-    Args:
-        event_id: the event whose run it was; None for a page of no event. It is held until the case is decided.
-        doubts: what is doubted, where whoever reads pages knows it better than the error.
-        alarm: whom to tell of a new case.
-    Returns:
-        The case as it stands now, or None where the failure has nothing to do with how pages look.
-    """
-    doubts = doubts or doubts_of(error)
-    return suspect(store, doubts, event_id=event_id, run_id=run_id, alarm=alarm) if doubts else None
-
-
 def suspect(
     store: Store,
     doubts: tuple[Doubt, ...],

@@ -7,6 +7,7 @@ became of the run.
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,25 +15,28 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from pipeline import control, document, gate, records, validate
+from pipeline import control, document, drift, gate, probes, records, validate
+from pipeline.alerts import Alarm
 from pipeline.debugging import PageFolder
-from pipeline.errors import FetchError, Kind, NormaliseError, PipelineError, Stage
+from pipeline.errors import FetchError, Kind, NormaliseError, PipelineError, Stage, StateError, StoreError
 from pipeline.fixtures import NO_FIXTURES, FixtureRoots
 from pipeline.leases import LockPolicy
 from pipeline.liverc import urls
-from pipeline.liverc.client import Client
 from pipeline.liverc.markup import page_facts
-from pipeline.liverc.page import Page
+from pipeline.liverc.page import Fetcher, Page
 from pipeline.liverc.readers import SHIPPED, Readers
 from pipeline.observe import Bus, Report, progress_report
+from pipeline.probes import Site
 from pipeline.runs import DEFAULT_POLICY, Run, reason_of
 from pipeline.stopping import StopGroup, StopSignal
 from pipeline.store import events as event_rows
 from pipeline.store.archive import PageArchive, PageBatch, PageEntry
 from pipeline.store.database import Store
 from pipeline.violations import Violation, require_valid
+from pipeline.watching import Watch
 from pipeline.ways import Way
 
+logger = logging.getLogger("mre.pipeline")
 RUN_DEADLINE_S = 30 * 60.0
 
 
@@ -66,7 +70,7 @@ class Workplace:
     """What an ingestion works with."""
 
     store: Store
-    client: Client
+    client: Fetcher
     archive: PageArchive
     bus: Bus
     stops: StopGroup
@@ -74,6 +78,13 @@ class Workplace:
     policy: LockPolicy = DEFAULT_POLICY
     readers: Readers = SHIPPED
     fixtures: FixtureRoots = NO_FIXTURES  # the page sets that the readers must pass first
+    alarm: Alarm | None = None  # who hears that pages have changed; None: nobody watches them, as in a sandbox
+
+    def watch(self, source_event_id: str) -> Watch | None:
+        """Looks for signs of drift on the pages of one run."""
+        if self.alarm is None:
+            return None
+        return Watch(self.store, self.readers, f"event {source_event_id}", shipped=self.fixtures.shipped)
 
 
 def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Options) -> IngestReport:
@@ -83,7 +94,7 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
         PipelineError: recorded with the run, whose id is in the details; what is served is unchanged then.
     """
     place.client.require_contact()  # refused before there is an event or a run to show for it
-    control.admit(place.store, Way.INGEST)
+    _admit(place.store, slug, source_event_id)
     gate.admit_build(place.store, place.readers, place.fixtures, place.bus)
     if options.dry_run:
         return _dry_run(place, slug, source_event_id, options)
@@ -101,10 +112,11 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
     place.stops.add(run.signal)
     folder = PageFolder(place.debug_root / f"run-{run.run_id}") if options.debug else None
     pages = PageBatch(place.archive)
-    collector = Collector(place, run, run.signal, run.started + options.deadline_s, folder, pages)
+    watch = place.watch(source_event_id)
+    collector = Collector(place, run, run.signal, run.started + options.deadline_s, folder, pages, watch=watch)
     try:
         collected = collector.collect(event.track_slug, source_event_id)
-        judged = judge(collected, run)
+        judged = judge(collected, run, watch)
         validate.check_shrink(judged.races, judged.laps, event.race_count, event.lap_count, allow=options.allow_shrink)
         run.pages_manifest = pages.write_manifest(run.archive_key, collector.entries)
         collector.check()
@@ -114,11 +126,42 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
         run.pages_manifest = _manifest_of_failure(run, pages, collector.entries)
         run.fail(reason)
         if isinstance(error, PipelineError):
+            _follow_up(place, run, watch, reason, collector.entries)
             raise reason from (None if reason is error else error)
         raise
     finally:
         place.stops.discard(run.signal)
+    if watch is not None and place.alarm is not None:
+        try:
+            watch.remember(run.run_id, place.alarm)
+        except StoreError as error:  # what was published stays; there is less to compare the next pages with
+            logger.warning("what the pages of run %d looked like could not be kept: %s", run.run_id, error.message)
     return _report(judged, outcome, run.name, run.run_id, run.started)
+
+
+def _admit(store: Store, slug: str, source_event_id: str) -> None:
+    """May an event be ingested now? One that a drift case stands in the way of is listed there, and stays as it is."""
+    try:
+        control.admit(store, Way.INGEST, pages=control.INGESTED)
+    except StateError as error:
+        if error.kind is Kind.PAGE_TYPE_BLOCKED:
+            drift.note_refused(store, error.details["case"], event_rows.add_event(store, slug, source_event_id).id)
+        raise
+
+
+def _follow_up(place: Workplace, run: Run, watch: Watch | None, error: PipelineError, entries: list[PageEntry]) -> None:
+    """A run failed: where its pages are doubted, a drift case says so and probes decide it. Never hides the failure."""
+    if watch is None or place.alarm is None:
+        return
+    site = Site(place.store, place.client, place.archive, place.stops, place.readers, place.alarm)
+    try:
+        doubts = watch.doubts_about(error, {entry.url: entry.sha256 for entry in entries})
+        case = probes.follow_up(site, doubts, event_id=run.event.id, run_id=run.run_id)
+    except PipelineError as trouble:
+        logger.warning("the drift of run %d could not be followed up: %s", run.run_id, trouble.message)
+        return
+    if case is not None:
+        error.with_details(drift_case=case.id, drift_state=case.state, drift_verdict=case.verdict)
 
 
 def _manifest_of_failure(run: Run, pages: PageBatch, entries: list[PageEntry]) -> str | None:
@@ -174,10 +217,11 @@ def _dry_run(place: Workplace, slug: str, source_event_id: str, options: Options
     place.stops.add(signal)
     started = time.monotonic()
     folder = PageFolder(place.debug_root / f"dry-{source_event_id}") if options.debug else None
-    collector = Collector(place, progress, signal, started + options.deadline_s, folder)
+    watch = place.watch(source_event_id)
+    collector = Collector(place, progress, signal, started + options.deadline_s, folder, watch=watch)
     try:
         collected = collector.collect(slug, source_event_id)
-        judged = judge(collected, progress)
+        judged = judge(collected, progress, watch)
     except PipelineError as error:
         if signal.tripped:
             raise signal.error() from error
@@ -221,6 +265,7 @@ class Collector:
     batch: PageBatch | None = None  # where pages go to the archive; None: nowhere
     entries: list[PageEntry] = field(default_factory=list)  # what went there
     fetched: int = 0
+    watch: Watch | None = None  # who looks for signs of drift on every page
 
     def collect(self, slug: str, source_event_id: str) -> Collected:
         """All pages of the event.
@@ -297,10 +342,12 @@ class Collector:
         record = self.place.readers.read(page.body, ref)
         if self.folder is not None:
             self.folder.keep_record(record, ref)
+        if self.watch is not None:
+            self.watch.observe_page(page.body, ref, record, sha256=sha256)
         return record
 
     def _admit(self) -> None:
-        control.admit(self.place.store, Way.INGEST, control.Moment.REQUEST)
+        control.admit(self.place.store, Way.INGEST, control.Moment.REQUEST, pages=control.INGESTED)
 
     def _keep(self, page: Page) -> str | None:
         """The name of the page's bytes in the archive, where they are kept."""
@@ -339,8 +386,13 @@ class Judged:
         self.laps = sum(len(result.laps) for race in event.races for result in race.results)
 
 
-def judge(collected: Collected, progress: Progress) -> Judged:
-    """Pages → canonical document → violations. Raises NormaliseError where the document must not be published."""
+def judge(collected: Collected, progress: Progress, watch: Watch | None = None) -> Judged:
+    """Pages → canonical document → violations.
+
+    Raises NormaliseError where the document must not be published, ParseError where `watch` doubts the pages.
+    """
+    if watch is not None:
+        watch.require_undoubted()
     progress.enter(Stage.NORMALISE)
     event = document.build_event(collected.event_page, collected.races, collected.entry_list)
     progress.enter("validate")
@@ -355,4 +407,6 @@ def judge(collected: Collected, progress: Progress) -> Judged:
             field=violation.field,
         )
     require_valid(violations)
+    if watch is not None:
+        watch.require_consistent(collected.event_page, collected.races, violations)
     return Judged(event, tuple(v for v in violations if v.severity == "warning"))

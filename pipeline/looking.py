@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from pipeline import leases
+from pipeline import drift, leases
 from pipeline.errors import Envelope
 from pipeline.snapshot import EventLine, GateLine, LapLine, LiveRun, LogLine, RaceLine, ResultLine, Snapshot, Totals
 from pipeline.store import control, overview
@@ -30,6 +30,7 @@ class Status(Struct, frozen=True):
     locks: tuple[leases.LockView, ...]
     warnings: tuple[LogLine, ...]  # not acknowledged yet
     control: ControlRow  # the global switch
+    drift: drift.DriftPicture  # open cases, and the page types that they block
 
 
 def take_snapshot(
@@ -49,6 +50,7 @@ def take_snapshot(
             log=_log_lines(overview.log_after(store, after_log_id, limit=log_limit)),
             control=control.read(store),
             gate=None if build is None else gate_line(store, build),
+            drift=drift.picture(store),
         )
 
 
@@ -64,6 +66,7 @@ def take_status(store: Store) -> Status:
             locks=leases.list_locks(store),
             warnings=_log_lines(overview.open_warnings(store, limit=WARNINGS_SHOWN)),
             control=control.read(store),
+            drift=drift.picture(store),
         )
 
 

@@ -19,7 +19,7 @@ from pipeline import drift
 from pipeline.alerts import Alarm
 from pipeline.drift import Case, Doubt, ProbeResult
 from pipeline.errors import FetchError, Kind, ParseError, PipelineError, StateError, StoreError
-from pipeline.liverc.client import Client
+from pipeline.liverc.page import Fetcher
 from pipeline.liverc.readers import Readers
 from pipeline.liverc.urls import parse_url
 from pipeline.race_checks import check_race_page
@@ -47,7 +47,7 @@ class Site:
     """What probing works with."""
 
     store: Store
-    client: Client
+    client: Fetcher
     archive: PageArchive
     stops: StopGroup
     readers: Readers
@@ -113,6 +113,20 @@ def run_probes(site: Site, case_id: int) -> Case:
     if stopped is not None and decided.state == drift.SUSPECTED:
         raise stopped
     return decided
+
+
+def follow_up(
+    site: Site, doubts: tuple[Doubt, ...], *, event_id: int | None = None, run_id: int | None = None
+) -> Case | None:
+    """Open or join a case for what a run doubted, and let probes decide it; None where nothing is doubted.
+
+    Raises StoreError; StateError INTERRUPTED where the program stops meanwhile: the case stays suspected.
+    """
+    if not doubts:
+        return None
+    first = [doubt for doubt in doubts if doubt.page_type == doubts[0].page_type]
+    case = drift.suspect(site.store, tuple(first), event_id=event_id, run_id=run_id, alarm=site.alarm)
+    return case if case.blocks else run_probes(site, case.id)
 
 
 def _decided(case: Case, results: list[ProbeResult]) -> tuple[str, str]:
@@ -251,6 +265,30 @@ def _rows(record: PageRecord) -> set[object]:
 # ---------------------------------------------------------------- canaries
 
 
+class Canary(Struct, frozen=True):
+    """One canary event, and how it read when it was last looked at."""
+
+    event: str  # slug/id
+    added_at: int  # UTC milliseconds
+    added_by: str
+    checked_at: int | None
+    result: CanaryResult | None
+
+
+def list_canaries(store: Store) -> tuple[Canary, ...]:
+    """The canary events, the oldest first."""
+    return tuple(
+        Canary(
+            event=row.event,
+            added_at=row.added_at,
+            added_by=row.added_by,
+            checked_at=row.checked_at,
+            result=None if row.result is None else msgspec.json.decode(row.result, type=CanaryResult),
+        )
+        for row in rows.canaries(store)
+    )
+
+
 def run_canaries(site: Site) -> tuple[CanaryResult, ...]:
     """Fetch pages of every canary event again, and suspect what does not read as its archive; probes decide then.
 
@@ -299,6 +337,4 @@ def _suspect(site: Site, row: rows.CanaryRow, result: CanaryResult) -> int:
         if str(parse_url(page.url).page_type) == page_type
     )
     case = drift.suspect(site.store, doubts, event_id=row.event_id, alarm=site.alarm, hold=False)
-    if case.state != drift.CONFIRMED:
-        case = run_probes(site, case.id)
-    return case.id
+    return case.id if case.blocks else run_probes(site, case.id).id

@@ -22,6 +22,7 @@ from pipeline.holders import program_version
 from pipeline.observe import Bus
 from pipeline.service_archive import ArchiveActions
 from pipeline.service_control import ControlActions
+from pipeline.service_drift import DriftActions
 from pipeline.service_gate import GateActions
 from pipeline.service_locks import LockActions
 from pipeline.service_recovery import RecoveryActions
@@ -54,6 +55,7 @@ class ServiceSettings(Struct, frozen=True):
     contact: str | None = None
     release_dead: bool = True  # give the lease of a holder proven dead on this machine away without asking
     fixtures: Path | None = None  # the page sets that came with the program
+    drift_webhook: str | None = None  # http(s) URL that is told of drift in a JSON POST; may hold a secret
 
 
 class TrackIngestion(Struct, frozen=True):
@@ -64,7 +66,7 @@ class TrackIngestion(Struct, frozen=True):
     error: PipelineError | None
 
 
-class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, GateActions):
+class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, DriftActions, GateActions):
     """The pipeline behind every way in. Use as a context manager, or call `close`."""
 
     def __init__(
@@ -167,6 +169,7 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Gate
             self.lock_policy,
             self.readers,
             self.fixture_roots,
+            self.alarm,
         )
         return ingest_event(place, slug, source_event_id, options or Options())
 
@@ -327,19 +330,21 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Gate
         return tuple(row for row in rows if row is not None)
 
     def _read(self, url: str) -> records.PageRecord:
+        """A page of no event, read and believed."""
         from pipeline import control
         from pipeline.liverc.urls import parse_url
         from pipeline.stopping import StopSignal
 
+        ref = parse_url(url)
+
         def admit() -> None:
-            control.admit(self.store, Way.CATALOGUE, control.Moment.REQUEST)
+            control.admit(self.store, Way.CATALOGUE, control.Moment.REQUEST, pages=(str(ref.page_type),))
 
         signal = StopSignal()
         self.stops.add(signal)
         try:
-            ref = parse_url(url)
             page = self.client.fetch(url, ref.page_type, stop=signal.event, deadline=None, admit=admit)
-            return self.readers.read(page.body, ref)
+            return self._believed(page.body, ref)
         except PipelineError as error:
             if error.kind is Kind.INTERRUPTED and signal.tripped:
                 raise signal.error() from error  # which says who stopped it

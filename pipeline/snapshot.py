@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from pipeline.drift import DriftPicture
 from pipeline.errors import Envelope
 from pipeline.leases import LockView
 from pipeline.store.control import ControlRow
@@ -96,6 +97,7 @@ class Snapshot(Struct, frozen=True):
     log: tuple[LogLine, ...]  # after the line the reader has seen, oldest first
     control: ControlRow = ControlRow()  # the global switch
     gate: GateLine | None = None
+    drift: DriftPicture = DriftPicture()  # open cases, and the page types that they block
 
 
 # ---------------------------------------------------------------- what is served, for looking into an event

@@ -98,6 +98,25 @@ class Watch:
         said = event_suspicions(event_page, races, violations, self._coverages)
         self._refuse(self._not_waived([self._doubt(one) for one in said]))
 
+    def doubts_about(self, error: PipelineError, bodies: Mapping[str, str]) -> tuple[Doubt, ...]:
+        """What a run's failure means: doubts, each with its page in the archive, or nothing. Raises StoreError.
+
+        Args:
+            bodies: URL → sha256 of the pages that the run kept.
+        """
+        found = self.doubted or (self.doubts() if error.kind in AMBIGUOUS else drift.doubts_of(error))
+        located = []
+        for doubt in found:
+            url = doubt.url or self._urls.get((doubt.page_type, doubt.race_id), ("", None))[0]
+            located.append(msgspec.structs.replace(doubt, url=url, sha256=doubt.sha256 or bodies.get(url)))
+        return tuple(located)
+
+    def knows(self, ref: PageRef, error: PipelineError) -> bool:
+        """Whether a failure speaks of a page of its type at all: a mistyped slug leads to one that never was."""
+        if error.kind is not Kind.PAGE_UNRECOGNISED:
+            return True
+        return any(page.url == ref.url for page in load_history(self._store, str(ref.page_type)).pages)
+
     def remember(self, run_id: int | None, alarm: Alarm) -> None:
         """The pages were believed: they are what others are compared with from now on. Raises StoreError."""
         new: list[tuple[PageReading, str]] = []
