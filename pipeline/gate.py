@@ -150,7 +150,7 @@ def digest(sets: Sequence[SetInfo]) -> str:
 
 
 def _state(build: str, row: GateRow | None, sets: Sequence[SetInfo], known: dict[str, FixtureResultRow]) -> GateState:
-    lines = tuple(_line(info, known.get(info.sha256)) for info in sets)
+    lines = tuple(set_line(info, known.get(info.sha256)) for info in sets)
     if row is None:
         return GateState(build=build, state=UNKNOWN, sets=lines)
     return GateState(
@@ -165,7 +165,8 @@ def _state(build: str, row: GateRow | None, sets: Sequence[SetInfo], known: dict
     )
 
 
-def _line(info: SetInfo, result: FixtureResultRow | None) -> GateSet:
+def set_line(info: SetInfo, result: FixtureResultRow | None) -> GateSet:
+    """How a set read, as far as that is known."""
     line = GateSet(event_id=info.event_id, origin=info.origin, version=info.version, sha256=info.sha256, passed=None)
     if info.problem is not None:
         return msgspec.structs.replace(line, passed=False, first_difference=info.problem)
