@@ -151,7 +151,7 @@ def _admit(store: Store, slug: str, source_event_id: str) -> None:
 
 def _follow_up(place: Workplace, run: Run, watch: Watch | None, error: PipelineError, entries: list[PageEntry]) -> None:
     """A run failed: where its pages are doubted, a drift case says so and probes decide it. Never hides the failure."""
-    if watch is None or place.alarm is None:
+    if watch is None or place.alarm is None or "not_recorded" in error.details:  # who lost the lease says nothing
         return
     site = Site(place.store, place.client, place.archive, place.stops, place.readers, place.alarm)
     try:

@@ -51,6 +51,7 @@ def service_from(settings: Settings) -> Service:
             contact=settings.contact,
             release_dead=settings.release_dead,
             fixtures=fixtures,
+            drift_webhook=settings.drift_webhook,
         ),
         read_only=settings.read_only,
     )
