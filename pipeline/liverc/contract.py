@@ -316,15 +316,18 @@ def _needed(alternatives: Sequence[str], where: str) -> Selector:
     return _selector(alternatives, where) or _refuse(where, "is empty")
 
 
+def expand(source: str) -> str:
+    """A contract's XPath as XPath: `class('x')` is short for: one of the element's classes is x."""
+    return _CLASS.sub(r"contains(concat(' ', normalize-space(@class), ' '), ' \1 ')", source)
+
+
 def _selector(alternatives: Sequence[str], where: str) -> Selector | None:
-    """`class('x')` is short for: one of the element's classes is x."""
     if not alternatives:
         return None
     paths = []
     for source in alternatives:
-        full = _CLASS.sub(r"contains(concat(' ', normalize-space(@class), ' '), ' \1 ')", source)
         try:
-            paths.append(etree.XPath(full, smart_strings=False))
+            paths.append(etree.XPath(expand(source), smart_strings=False))
         except etree.XPathSyntaxError as error:
             _refuse(where, f"{error}: {source}")
     return Selector(tuple(paths), " | ".join(alternatives))

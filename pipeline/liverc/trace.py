@@ -164,6 +164,16 @@ def _column(field: Field, titles: tuple[str, ...]) -> int | None:
     return next((keys.index(wanted) for wanted in field.columns if wanted in keys), NOWHERE)
 
 
+def in_row(field: Field, row: etree._Element, titles: tuple[str, ...]) -> Iterator[Sighting]:
+    """A row's field, where the columns have these titles."""
+    return _in_row(field, _column(field, titles), row, list(row), titles)
+
+
+def own_sightings(field: Field, context: etree._Element) -> Iterator[Sighting]:
+    """A field looked for in a context: the page, or a block."""
+    return _sightings(field, context)
+
+
 def _in_row(
     field: Field, index: int | None, row: etree._Element, cells: list[etree._Element], titles: tuple[str, ...]
 ) -> Iterator[Sighting]:
