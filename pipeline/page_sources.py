@@ -12,6 +12,7 @@ from typing import Protocol
 
 from pipeline import document, fixtures, kept_pages
 from pipeline.errors import Kind, PipelineError, StateError
+from pipeline.fetching import fetch_event
 from pipeline.fixtures import FixtureRoots, SetInfo
 from pipeline.kept_pages import KeptPage
 from pipeline.liverc.page import Fetcher

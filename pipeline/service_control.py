@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 from pipeline.ways import Way, operator, way_in
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pipeline.checks import CheckReport
     from pipeline.control import ControlState
+    from pipeline.fixtures import FixtureRoots
+    from pipeline.liverc.readers import Readers
     from pipeline.observe import Bus
     from pipeline.stopping import StopGroup
     from pipeline.store.archive import PageArchive
@@ -22,17 +22,14 @@ if TYPE_CHECKING:
     from pipeline.store.events import EventRow
 
 
-class _Settings(Protocol):
-    @property
-    def fixtures(self) -> Path | None: ...
-
-
 class _House(Protocol):
     bus: Bus
     stops: StopGroup
 
     @property
-    def settings(self) -> _Settings: ...
+    def fixture_roots(self) -> FixtureRoots: ...
+    @property
+    def readers(self) -> Readers: ...
     @property
     def store(self) -> Store: ...
     @property
@@ -76,7 +73,7 @@ class ControlActions:
         from pipeline import checks
         from pipeline.stopping import StopSignal
 
-        bench = checks.Bench(self.store, self.archive, self.settings.fixtures)
+        bench = checks.Bench(self.store, self.archive, self.fixture_roots, self.readers)
         event_id = None if event is None else self.event(event).id
         signal = StopSignal()
         self.stops.add(signal)

@@ -12,9 +12,10 @@ from pipeline.ways import Way, operator, way_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
+    from pipeline.fixtures import FixtureRoots
     from pipeline.ingest import IngestReport, Options
+    from pipeline.liverc.readers import Readers
     from pipeline.observe import Bus
     from pipeline.plans import Plan, Rollback
     from pipeline.purging import PurgePlan, PurgeReport
@@ -26,16 +27,13 @@ if TYPE_CHECKING:
     from pipeline.store.events import EventRow
 
 
-class _Settings(Protocol):
-    @property
-    def fixtures(self) -> Path | None: ...
-
-
 class _House(Protocol):
     bus: Bus
 
     @property
-    def settings(self) -> _Settings: ...
+    def fixture_roots(self) -> FixtureRoots: ...
+    @property
+    def readers(self) -> Readers: ...
     @property
     def archive(self) -> PageArchive: ...
     @property
@@ -190,7 +188,7 @@ class RecoveryActions:
         """
         from pipeline import checks, retrying
 
-        bench = checks.Bench(self.store, self.archive, self.settings.fixtures)
+        bench = checks.Bench(self.store, self.archive, self.fixture_roots, self.readers)
 
         def attempt(event: str) -> IngestReport:
             report = self.ingest(event, options)
@@ -229,7 +227,8 @@ def _recoverer(house: _House, who: str | None, reason: str, trigger: str) -> Rec
         store=house.store,
         bus=house.bus,
         archive=house.archive,
-        fixtures=house.settings.fixtures,
+        fixtures=house.fixture_roots,
+        readers=house.readers,
         who=who or operator(),
         reason=reason,
         trigger=trigger,
