@@ -163,10 +163,20 @@ def picture(store: Store) -> DriftPicture:
     return DriftPicture(cases, tuple(sorted(case.page_type for case in cases if case.blocks)))
 
 
+def origin_of(source_event_id: str) -> str:
+    """What the pages of an event belong to, as signals name it."""
+    return f"event {source_event_id}"
+
+
 def waived(store: Store, page_type: str) -> frozenset[tuple[str, str | None]]:
-    """(URL, field) of what a person has dismissed: that page is as it is, and is believed."""
-    dismissed = rows.dismissed_doubts(store, page_type)
-    return frozenset((doubt.url, doubt.field) for _, said in dismissed for doubt in _doubts.decode(said))
+    """(URL or event, field) of what a person has dismissed: those pages are as they are, and are believed."""
+    found: set[tuple[str, str | None]] = set()
+    for source_event_id, said in rows.dismissed_doubts(store, page_type):
+        for doubt in _doubts.decode(said):
+            found.add((doubt.url, doubt.field))
+            if source_event_id is not None:
+                found.add((origin_of(source_event_id), doubt.field))
+    return frozenset(found)
 
 
 # ---------------------------------------------------------------- opening and joining

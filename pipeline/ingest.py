@@ -84,7 +84,7 @@ class Workplace:
         """Looks for signs of drift on the pages of one run."""
         if self.alarm is None:
             return None
-        return Watch(self.store, self.readers, f"event {source_event_id}", shipped=self.fixtures.shipped)
+        return Watch(self.store, self.readers, drift.origin_of(source_event_id), shipped=self.fixtures.shipped)
 
 
 def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Options) -> IngestReport:

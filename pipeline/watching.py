@@ -107,7 +107,7 @@ class Watch:
         found = self.doubted or (self.doubts() if error.kind in AMBIGUOUS else drift.doubts_of(error))
         located = []
         for doubt in found:
-            url = doubt.url or self._urls.get((doubt.page_type, doubt.race_id), ("", None))[0]
+            url = doubt.url or self._place(doubt.page_type, doubt.race_id)[0]
             located.append(msgspec.structs.replace(doubt, url=url, sha256=doubt.sha256 or bodies.get(url)))
         return tuple(located)
 
@@ -151,7 +151,7 @@ class Watch:
         return told
 
     def _doubt(self, said: Suspicion) -> Doubt:
-        url, sha256 = self._urls.get((said.page_type, said.race_id), ("", None))
+        url, sha256 = self._place(said.page_type, said.race_id)
         return Doubt(
             page_type=said.page_type,
             url=url,
@@ -161,6 +161,10 @@ class Watch:
             race_id=said.race_id,
             sha256=sha256,
         )
+
+    def _place(self, page_type: str, race_id: str | None) -> tuple[str, str | None]:
+        """(URL, sha256) of the page that something was said about: the race's own, or the event's that names it."""
+        return self._urls.get((page_type, race_id)) or self._urls.get((page_type, None), ("", None))
 
     def _history(self, page_type: str) -> History:
         """What pages of other origins held, as it was when this run first asked."""
@@ -179,7 +183,7 @@ class Watch:
         return tuple(
             msgspec.structs.replace(doubt, selector=places[doubt.page_type].get(doubt.field or ""))
             for doubt in found
-            if (doubt.url, doubt.field) not in waived[doubt.page_type]
+            if not {(doubt.url, doubt.field), (self._origin, doubt.field)} & waived[doubt.page_type]
         )
 
     def _refuse(self, found: tuple[Doubt, ...]) -> None:

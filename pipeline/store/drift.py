@@ -131,10 +131,16 @@ def finish(store: Store, case_id: int, state: str, *, who: str, why: str) -> Non
     update(store, case_id, state=state, closed_at=store.now_ms(), closed_by=who, closed_why=why)
 
 
-def dismissed_doubts(store: Store, page_type: str) -> list[tuple[int | None, str]]:
-    """(case, doubts as JSON) of the dismissed cases of a page type."""
+def dismissed_doubts(store: Store, page_type: str) -> list[tuple[str | None, str]]:
+    """(source id of an event that failed on it, or None; doubts as JSON) of the dismissed cases of a page type."""
     with store.read():
-        return store.sql("SELECT id, doubts FROM drift_case WHERE page_type = ? AND state = 'dismissed'", page_type)
+        return store.sql(
+            """SELECT event.source_event_id, drift_case.doubts FROM drift_case
+               LEFT JOIN drift_case_event ON case_id = drift_case.id AND role = 'failed'
+               LEFT JOIN event ON event.id = drift_case_event.event_id
+               WHERE page_type = ? AND drift_case.state = 'dismissed'""",
+            page_type,
+        )
 
 
 # ---------------------------------------------------------------- events on a case
