@@ -45,6 +45,7 @@ _NEEDS_STARTERS = {"behind": 2}
 _ROW = tuple(name for name in TableRow.__struct_fields__ if name != "hidden_mismatches")
 _RACE = ("race_number", "length_text")
 LAP_SCRIPT = "lap_script"  # of a race page whose table counts laps
+CERTAIN = (LAP_SCRIPT,)  # what no unchanged run lacks on all of its pages
 RACES = "races"  # of an event page that counts laps
 
 
@@ -238,10 +239,16 @@ def _gone_with_structure(pages: Sequence[PageReading], history: History) -> Iter
 
 
 def shown_change(change: StructureChange, limit: int = 3) -> str:
-    """One phrase for people."""
-    said = [f"new: {line[2:]}" for line in change.new] + [f"gone: {line[2:]}" for line in change.gone]
+    """One phrase for people; what is nowhere among the old comes before what has only moved."""
+    values = {
+        word: {line.partition(": ")[2] for line in lines}
+        for word, lines in (("new", change.new), ("gone", change.gone))
+    }
+    moved = values["new"] & values["gone"]
+    said = [(word, line[2:]) for word, lines in (("new", change.new), ("gone", change.gone)) for line in lines]
+    said.sort(key=lambda one: one[1].partition(": ")[2] in moved)
     more = f" and {len(said) - limit} more" if len(said) > limit else ""
-    return "; ".join(said[:limit]) + more
+    return "; ".join(f"{word}: {line}" for word, line in said[:limit]) + more
 
 
 def _enough(before: Coverage, certain: bool) -> bool:
@@ -260,7 +267,10 @@ def _gone_everywhere(pages: Sequence[PageReading], history: History) -> Iterator
         if any(page.fields[name].present for page in able):
             continue
         before = history.coverage(name, able[0].variant)
-        if before.pages >= MANY_PAGES and before.origins >= MANY_ORIGINS and before.expected:
+        many = before.pages >= MANY_PAGES and before.origins >= MANY_ORIGINS
+        if name in CERTAIN and not many:
+            before = history.coverage(name, None)
+        if (many or (name in CERTAIN and _enough(before, certain=False))) and before.expected:
             yield _gone(able[0], name, before, f"absent from {_counted(len(able), 'page')} of this run")
 
 

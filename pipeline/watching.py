@@ -45,8 +45,17 @@ _fields = msgspec.json.Decoder(dict[str, Reading])
 class Watch:
     """The pages of one run. Belongs to one thread."""
 
-    def __init__(self, store: Store, readers: Readers, origin: str, *, shipped: Path | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        readers: Readers,
+        origin: str,
+        *,
+        shipped: Path | None = None,
+        look_at_every: int = LOOK_AT_EVERY,
+    ) -> None:
         """`origin`: what the pages belong to; `shipped`: page sets that teach a database which knows no page yet."""
+        self._look_at_every = look_at_every
         self._store = store
         self._readers = readers
         self._origin = origin
@@ -69,7 +78,7 @@ class Watch:
         kinds = (page_type, signals.kinds(record))
         self._seen[kinds] += 1
         coverage: Coverage = {}
-        if self._seen[kinds] % LOOK_AT_EVERY == 1:
+        if (self._seen[kinds] - 1) % self._look_at_every == 0:
             seen = observe(body, ref, self._readers.contract(ref.page_type))
             coverage = seen.coverage
             self._coverages.append(coverage)
@@ -295,7 +304,7 @@ def learn_from(store: Store, readers: Readers, root: Path) -> None:
     """Teach a database that knows no page yet what the shipped page sets look like. Raises StoreError, ParseError."""
     for folder in fixtures.list_sets(root):
         shipped = fixtures.load_set(folder)
-        watch = Watch(store, readers, f"{signals.FIXTURE}{shipped.event_id}")
+        watch = Watch(store, readers, f"{signals.FIXTURE}{shipped.event_id}", look_at_every=1)
         for url, body in shipped.pages:
             ref = parse_url(url)
             watch.observe_page(body, ref, readers.read(body, ref))
