@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from pipeline import lap_positions
+from pipeline import lap_positions, race_gaps
 from pipeline.document import PAGE_TYPES, same_text
 from pipeline.liverc.converters import date_range
 from pipeline.liverc.coverage import Coverage
@@ -26,7 +26,6 @@ from pipeline.records import (
     PageRecord,
     RaceLink,
     RacePage,
-    TableRow,
     TrackCatalogue,
     TrackDashboard,
 )
@@ -37,13 +36,13 @@ from pipeline.violations import Violation
 CROSS_CHECKS = frozenset(
     {
         "driver-name", "event-name", "fast-lap-number", "fast-lap-time", "grid-lap-time", "hidden-value",
-        "lap-count-surplus", "lap-sum", "lap-time-zero", "position-duplicate", "position-gap", "race-label",
-        "race-number", "racer-without-row", "round", "row-count", "statistic-differs", "statistic-recomputed",
-        "statistics-unexplained",
+        "lap-count-surplus", "lap-sum", "lap-time-zero", "position-duplicate", "position-gap", "race-empty",
+        "race-label", "race-number", "racer-without-row", "round", "row-count", "statistic-differs",
+        "statistic-recomputed", "statistics-unexplained",
     }
 )  # fmt: skip
-_GAP = re.compile(r"(?:[0-9]+:)?[0-9]+\.[0-9]{3}|[0-9]+ Laps?")
-_GAP_TOLERANCE_MS = 2
+TOTALS = frozenset({"total-laps", "total-entries", "entry-count"})  # two drivers of one name spoil that of drivers
+_MANY = 10  # tracks, of which one at least has held an event
 _LETTERS = re.compile(r"[^\W\d_]{2}")
 _TIMED = re.compile(r"[0-9]+ Laps?", re.IGNORECASE)
 
@@ -70,8 +69,10 @@ def page_suspicions(record: PageRecord, seen: Coverage) -> tuple[Suspicion, ...]
         case EntryListPage():
             found += _entry_list(record, seen)
         case EventsListing():
-            found += _listing(record)
-        case TrackCatalogue() | TrackDashboard():
+            found += _listing(record, seen)
+        case TrackCatalogue():
+            found += _catalogue(record)
+        case TrackDashboard():
             pass
     return tuple(found)
 
@@ -83,7 +84,7 @@ def event_suspicions(
 
     `violations` are those of `validate.check`; `seen` the coverage of its pages, for the date that each of them shows.
     """
-    confirmed = {name for page in races.values() for name in confirmed_totals(page)}
+    confirmed = {name for page in races.values() for name in race_gaps.confirmed_totals(page)}
     found = [
         _from_violation(one)
         for one in dict.fromkeys(violations)
@@ -92,7 +93,15 @@ def event_suspicions(
     ]
     for link in event_page.races:
         found += _link(link, races.get(link.source_race_id))
-    return (*found, *_dates(event_page, seen))
+    return (*found, *_alike(races), *_dates(event_page, seen))
+
+
+def totals_suspicions(violations: Iterable[Violation]) -> tuple[Suspicion, ...]:
+    """Totals that do not hold, for a site whose totals have always held so far.
+
+    Pages may be kept with rows cut out, so on their own these say nothing.
+    """
+    return tuple(_from_violation(one) for one in dict.fromkeys(violations) if one.rule in TOTALS)
 
 
 def _from_violation(violation: Violation) -> Suspicion:
@@ -137,7 +146,8 @@ def _gone(record: PageRecord, seen: Coverage) -> Iterator[Suspicion]:
 def _race(page: RacePage) -> Iterator[Suspicion]:
     yield from _values(page)
     yield from _order(page)
-    yield from _gaps(page)
+    for field, kind, why in race_gaps.wrong_gaps(page):
+        yield _said(page, "gap-unread" if kind == "shape" else "gap-differs", field, why, kind=kind)
     yield from _length(page)
     for said in (*lap_positions.check_positions(page), *lap_positions.check_pace(page)):
         yield _said(page, "laps-contradict", said.field, said.why)
@@ -202,44 +212,7 @@ def _length(page: RacePage) -> Iterator[Suspicion]:
         yield _said(page, "length-unread", "length_text", why, kind="shape")
 
 
-# ---------------------------------------------------------------- gaps
-
-
-def _gaps(page: RacePage) -> Iterator[Suspicion]:
-    for above, row in pairwise(page.rows):
-        if row.behind is None:
-            continue
-        if not _GAP.fullmatch(row.behind):
-            why = f"the gap of {row.driver_name} reads {row.behind[:30]!r}"
-            yield _said(page, "gap-unread", "behind", why, kind="shape")
-        elif _gap_holds(above, row) is False:
-            why = f"{row.driver_name} is {row.behind} behind {above.driver_name}, by laps and totals it is another gap"
-            yield _said(page, "gap-differs", "behind", why)
-
-
-def _gap_holds(above: TableRow, row: TableRow) -> bool | None:
-    """Does the gap shown follow from laps and totals? None where that cannot be told."""
-    shown = row.behind or ""
-    laps = above.laps_completed - row.laps_completed
-    if shown.endswith(("Lap", "Laps")):
-        return laps > 0 and int(shown.split()[0]) == laps
-    if laps:
-        return False
-    if above.total_time_ms is None or row.total_time_ms is None:
-        return None
-    minutes, _, rest = shown.rpartition(":")
-    seconds, _, thousandths = rest.partition(".")
-    gap = (int(minutes or 0) * 60 + int(seconds)) * 1000 + int(thousandths)
-    return abs(row.total_time_ms - above.total_time_ms - gap) <= _GAP_TOLERANCE_MS
-
-
-def confirmed_totals(page: RacePage) -> Iterator[tuple[str | None, str | None]]:
-    """(race, driver) whose laps and total are confirmed by a gap: an official changed them, the site reckoned anew."""
-    for above, row in pairwise(page.rows):
-        if _gap_holds(above, row):
-            timed = not (row.behind or "").endswith(("Lap", "Laps"))
-            for one in (above, row) if timed else ():
-                yield page.source_race_id, one.driver_name
+# ---------------------------------------------------------------- inside
 
 
 def _said(page: RacePage, rule: str, field: str | None, why: str, kind: str = "cross_check") -> Suspicion:
@@ -264,10 +237,15 @@ def _event(page: EventPage, seen: Coverage) -> Iterator[Suspicion]:
     if False in clocks and cells is not None and set(cells.shapes) - {"2"}:
         why = f"races without a time of day, in rows of {', '.join(cells.shapes)} cells"
         yield _about(page, "time-of-day", "completed", why, kind="shape")
+    if page.drivers is not None and page.entries is not None and page.drivers > page.entries:
+        yield _about(page, "more-drivers", "drivers", f"{page.entries} entries of {page.drivers} drivers")
     unknown = seen.get("unknown_links")
     if unknown is not None and unknown.found:
         why = f"{unknown.found} links lead to no known page, such as {unknown.sample}"
         yield _about(page, "links-unknown", "links", why, kind="shape")
+    foreign = seen.get("foreign_links")
+    if foreign is not None and foreign.found:
+        yield _about(page, "another-event", "source_event_id", f"its links name another event: {foreign.sample}")
     listed = seen.get("entry_list_rows")
     if listed is not None and listed.found and not page.has_entry_list:
         yield _about(page, "entry-list-link", "links", "a row leads to an entry list that no link names")
@@ -313,6 +291,18 @@ def _link(link: RaceLink, page: RacePage | None) -> Iterator[Suspicion]:
         )
 
 
+def _alike(races: Mapping[str, RacePage]) -> Iterator[Suspicion]:
+    """Two races cannot have the same name, round and number, nor the same laps: one of the pages is another's."""
+    known: dict[object, str] = {}
+    for page in races.values():
+        names = (page.race_label, page.round, page.race_number)
+        laps = tuple(racer.laps for racer in page.racers)
+        for what, fact in (("name", names), ("laps", laps if any(laps) else None)):
+            other = known.setdefault(fact, page.source_race_id) if fact is not None else page.source_race_id
+            if other != page.source_race_id:
+                yield _said(page, "pages-alike", "race_label", f"it has the {what} of race {other}")
+
+
 def _dates(event_page: EventPage, seen: Sequence[Coverage]) -> Iterator[Suspicion]:
     """Every page of an event shows its date."""
     for coverage in seen:
@@ -353,6 +343,9 @@ def _entry_list(page: EntryListPage, seen: Coverage) -> Iterator[Suspicion]:
             why = f"the numbers in class {entry_class.class_name} do not rise from row to row"
             yield _about(page, "entry-numbers", "number", why)
         declared = entry_class.declared_entries
+        if declared and not numbers:
+            why = f"class {entry_class.class_name} counts {declared} entries and holds none"
+            yield _about(page, "entries-gone", "number", why, kind="coverage")
         if declared is not None and (len(numbers) > declared or max(numbers, default=0) > declared):
             why = f"class {entry_class.class_name} counts {declared} entries and holds number {max(numbers)}"
             yield _about(page, "entry-numbers", "number", why)
@@ -366,17 +359,39 @@ def _entry_list(page: EntryListPage, seen: Coverage) -> Iterator[Suspicion]:
         yield _about(page, "tabs", "tabs", why)
 
 
-def _listing(page: EventsListing) -> Iterator[Suspicion]:
+def _catalogue(page: TrackCatalogue) -> Iterator[Suspicion]:
+    if not page.tracks:
+        yield _about(page, "catalogue-empty", "tracks", "the catalogue lists no track")
+    if len(page.tracks) >= _MANY and not any(track.latest_event for track in page.tracks):
+        why = f"none of {len(page.tracks)} tracks has a latest event"
+        yield _about(page, "value-gone", "latest_event", why, kind="coverage")
+
+
+def _listing(page: EventsListing, seen: Coverage) -> Iterator[Suspicion]:
     for event in page.events:
         if event.starts_at_local and event.start_date and not event.starts_at_local.startswith(event.start_date):
             why = f"event {event.source_event_id} starts on {event.start_date} and at {event.starts_at_local}"
             yield _about(page, "listing-date", "starts_at_local", why)
-            return
+            break
+    named = seen.get("name_links")
+    if named is not None and named.invalid:
+        why = f"{named.invalid} of {named.looked} cells hold more than the event's name, such as {named.sample!r}"
+        yield _about(page, "name-cell", "event_name", why, kind="shape")
+    keys = seen.get("starts_at_local")
+    if keys is not None and keys.looked and not keys.filled:
+        why = f"no event of {keys.looked} has a hidden date"
+        yield _about(page, "value-gone", "starts_at_local", why, kind="coverage")
+    more = [
+        one for one in page.events if one.drivers is not None and one.entries is not None and one.drivers > one.entries
+    ]
+    if more:
+        why = f"event {more[0].source_event_id} has {more[0].entries} entries of {more[0].drivers} drivers"
+        yield _about(page, "more-drivers", "drivers", why)
 
 
 def race_page_suspicions(page: RacePage, seen: Coverage) -> tuple[Suspicion, ...]:
     """All that is doubtful about a race page on its own: `page_suspicions` and its contradictions."""
-    confirmed = set(confirmed_totals(page))
+    confirmed = set(race_gaps.confirmed_totals(page))
     broken = [
         _from_violation(one)
         for one in check_race_page(page)

@@ -37,6 +37,7 @@ class FieldReading(Struct, frozen=True):
     title: str | None = None  # the column's title as shown
     sample: str | None = None  # the first text
     usual: bool = False  # its place is on every known page
+    filled: int = 0  # places where anything stands, also what means nothing
 
     @property
     def share(self) -> float:
@@ -104,6 +105,7 @@ def _reading(field: Field, sightings: Sequence[Sighting]) -> FieldReading:
         title=next((one.title for one in sightings if one.title), None),
         sample=texts[0][:80] if texts else None,
         usual=field.usual,
+        filled=sum(bool(one.text) for one in sightings),
     )
 
 
@@ -133,12 +135,15 @@ def _beside(seen: Trace) -> Iterator[FieldReading]:
         yield from _links(seen)
     if page_type is PageType.ENTRY_LIST:
         yield _name_keys(seen)
+    if page_type is PageType.EVENTS_LISTING:
+        yield _name_links(seen)
     if page_type in (PageType.RACE_RESULT, PageType.ENTRY_LIST):
         date = found_by(_DATE, seen.page.root)[1]
         text = visible_text(date[0])[:80] if date else None
         yield FieldReading("event_dates", _DATE.source, 1, len(date[:1]), int(bool(text)), 0, (), {}, sample=text)
 
 
+_BY_EVENT = (PageType.ENTRY_LIST, PageType.OVERALL_RANKING)  # pages whose id is that of their event
 _DATE = Selector((etree.XPath("//h5[ancestor::div[contains(@class, 'page-breadcrumb')]]"),), "//h5")
 
 
@@ -146,6 +151,10 @@ def _links(seen: Trace) -> Iterator[FieldReading]:
     """Links of the event's own tables that lead to no known page, and rows that lead to an entry list."""
     hrefs = [one.text for one in seen.sightings if one.field.name == "links" and one.alternative == 0]
     strange = [href for href in hrefs if not href.startswith("#") and resolve_href(href, seen.page.ref) is None]
+    own = [one for href in hrefs if (one := resolve_href(href, seen.page.ref)) and one.page_type in _BY_EVENT]
+    foreign = [one.url for one in own if one.id != seen.page.ref.id]
+    sample = foreign[0] if foreign else None
+    yield FieldReading("foreign_links", "", len(own), len(own), len(foreign), 0, (), {}, sample=sample)
     sample = strange[0][:80] if strange else None
     yield FieldReading("unknown_links", "", len(hrefs), len(hrefs), len(strange), 0, (), {}, sample=sample)
     rows = [row for part in seen.parts for block in part.blocks for row in block.rows]
@@ -158,14 +167,28 @@ def _links(seen: Trace) -> Iterator[FieldReading]:
     yield FieldReading("entry_list_rows", "", len(rows), len(rows), len(listed), 0, (), {})
 
 
+def _name_links(seen: Trace) -> FieldReading:
+    """The names of a listing's events, which are all that their cells say."""
+    named = [one for one in seen.every() if one.field.name == "event_name" and one.node is not None]
+    cells = [
+        (one, next((node for node in one.node.iterancestors("td")), None)) for one in named if one.node is not None
+    ]
+    more = [visible_text(cell) for one, cell in cells if cell is not None and visible_text(cell) != one.text]
+    found = len(named) - len(more)
+    return FieldReading(
+        "name_links", "", len(named), len(named), found, len(more), (), {}, sample=more[0][:80] if more else None
+    )
+
+
 def _name_keys(seen: Trace) -> FieldReading:
-    """Names of an entry list beside the hidden `LAST, FIRST` that they are sorted by: the same words."""
+    """Names of an entry list beside the hidden `LAST, FIRST` that they are sorted by."""
     looked, wrong = 0, []
     for one in (one for part in seen.parts for block in part.blocks for row in block.rows for one in row.sightings):
         key = hidden_text(one.node) if one.field.name == "driver_name" and one.node is not None else None
         if key:
             looked += 1
-            if sorted(key.replace(",", " ").split()) != sorted(one.text.replace(",", " ").split()):
+            last, _, first = key.partition(",")
+            if f"{first} {last}".split() != one.text.split():
                 wrong.append(one.text)
     sample = wrong[0][:80] if wrong else None
     return FieldReading("name_keys", "", looked, looked, looked - len(wrong), len(wrong), (), {}, sample=sample)
