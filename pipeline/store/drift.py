@@ -226,7 +226,8 @@ def remove_canary(store: Store, event_id: int) -> bool:
 def canaries(store: Store) -> tuple[CanaryRow, ...]:
     with store.read():
         rows = store.sql(
-            f"""SELECT event.id, {_NAMED}, canary_event.added_at, added_by, checked_at, passed, result, run.pages_manifest
+            f"""SELECT event.id, {_NAMED}, canary_event.added_at, added_by, checked_at, passed, result,
+                       run.pages_manifest
                 FROM canary_event JOIN event ON event.id = canary_event.event_id
                 JOIN track ON track.id = event.track_id LEFT JOIN run ON run.id = event.current_run_id
                 ORDER BY canary_event.added_at, event.id"""

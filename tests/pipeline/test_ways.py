@@ -33,6 +33,10 @@ WAYS_IN: dict[str, tuple[Way, Call]] = {
     "refresh_track": (Way.CATALOGUE, lambda service, name: service.refresh_track(_slug(name))),
     "follow": (Way.EDIT, lambda service, name: service.follow(_slug(name))),
     "add_event": (Way.EDIT, lambda service, name: service.add_event("elsewhere/77")),
+    "ingest_case": (Way.INGEST, lambda service, name: service.ingest_case(1)),
+    "run_canaries": (Way.CATALOGUE, lambda service, name: service.run_canaries()),
+    "add_canary": (Way.EDIT, lambda service, name: service.add_canary(name)),
+    "remove_canary": (Way.EDIT, lambda service, name: service.remove_canary(name)),
     # exempt: this is what the switch is turned off for
     "disable": (Way.RECOVERY, lambda service, name: service.disable(reason="again", protect=True)),
     "enable": (Way.RECOVERY, lambda service, name: service.enable()),
@@ -46,6 +50,11 @@ WAYS_IN: dict[str, tuple[Way, Call]] = {
     "undo": (Way.RECOVERY, lambda service, name: service.undo(_reset(service, name))),
     "purge": (Way.RECOVERY, lambda service, name: service.purge(service.plan_purge(older_than_days=0))),
     "rebuild": (Way.RECOVERY, lambda service, name: list(service.rebuild(name))),
+    "probe": (Way.RECOVERY, lambda service, name: service.probe(1)),
+    "close_drift_case": (
+        Way.RECOVERY,
+        lambda service, name: service.close_drift_case(1, "dismissed", reason="it is as it is"),
+    ),
 }
 LOOKS: dict[str, Call] = {
     "resolve": lambda service, name: service.resolve(name),
@@ -75,6 +84,9 @@ LOOKS: dict[str, Call] = {
     "plan_undo": lambda service, name: service.plan_undo(1),
     "plan_retry": lambda service, name: service.plan_retry([name]),
     "plan_purge": lambda service, name: service.plan_purge(),
+    "drift_cases": lambda service, name: service.drift_cases(),
+    "drift_case": lambda service, name: service.drift_case(1),
+    "canaries": lambda service, name: service.canaries(),
     "actions": lambda service, name: service.actions(),
     "action": lambda service, name: service.action(1),
 }
@@ -136,7 +148,7 @@ def name(service: Service, client: SiteClient, site: SimulatedSite) -> str:
 
 
 def everything(service: Service) -> dict[str, list[tuple[Any, ...]]]:
-    tables = (*TABLE_NAMES, "control", "check_run", "action")
+    tables = (*TABLE_NAMES, "control", "check_run", "action", "drift_case", "drift_case_event", "canary_event")
     with service.store.read():
         return {table: sorted(service.store.sql(f"SELECT * FROM {table}"), key=repr) for table in tables}
 
