@@ -23,6 +23,7 @@ from pipeline.records import EventPage, PageRecord, RacePage, TableRow
 COVERED = 0.95  # a field that this share of pages has is expected
 FEW_PLACES, FEW_ORIGINS = 20, 2  # so much history it takes where the structure is new, too
 MANY_PAGES, MANY_ORIGINS = 20, 5  # and so much where only the values are gone
+CHANCE = 0.001  # how likely a series of pages without a field may be by chance, at least, to mean nothing
 FEW_VALUES = 5  # below which their shapes say nothing
 NEW_SHAPE = 0.5  # share of a run's values in shapes never seen, from which on they are doubted
 SHAPES_STRANGE = 0.05  # share of values that one origin alone may have in shapes of its own
@@ -45,6 +46,7 @@ _NEEDS_STARTERS = {"behind": 2}
 _ROW = tuple(name for name in TableRow.__struct_fields__ if name != "hidden_mismatches")
 _RACE = ("race_number", "length_text")
 LAP_SCRIPT = "lap_script"  # of a race page whose table counts laps
+_ONE_EACH = ("track_dashboard",)  # page types of which every origin has one
 CERTAIN = (LAP_SCRIPT,)  # what no unchanged run lacks on all of its pages
 RACES = "races"  # of an event page that counts laps
 
@@ -150,14 +152,26 @@ class Coverage(NamedTuple):
 class History:
     """The remembered pages of one type."""
 
-    def __init__(self, pages: Sequence[Known], structures: Mapping[str, Sequence[str]]) -> None:
-        """`structures`: every structure that is known, digest → lines; also those of pages that are forgotten."""
+    def __init__(
+        self,
+        pages: Sequence[Known],
+        structures: Mapping[str, Sequence[str]],
+        earlier: Mapping[str, Known] | None = None,
+    ) -> None:
+        """
+        Args:
+            pages: newest first.
+            structures: every structure that is known, digest → lines; also those of pages that are forgotten.
+            earlier: URL → what that very page said when it was last believed.
+        """
         self.pages = pages
         self.structures = structures
+        self.earlier = earlier or {}
 
     def without(self, origin: str) -> History:
-        """What other origins taught: a page is no witness for itself."""
-        return History([page for page in self.pages if page.origin != origin], self.structures)
+        """What other origins taught: a page is no witness for itself, but it may be compared with what it was."""
+        others = [page for page in self.pages if page.origin != origin]
+        return History(others, self.structures, {page.url: page for page in self.pages if page.origin == origin})
 
     @property
     def witnesses(self) -> int:
@@ -217,7 +231,12 @@ def novelty(page: PageReading, history: History) -> StructureChange:
 
 def doubts(pages: Sequence[PageReading], history: History) -> tuple[Doubt, ...]:
     """What is doubted on the pages of one type that one run read; `history` is of other origins."""
-    found = [*_gone_with_structure(pages, history), *_gone_everywhere(pages, history)]
+    found = [
+        *_gone_with_structure(pages, history),
+        *_gone_everywhere(pages, history),
+        *_gone_from_itself(pages, history),
+        *_gone_by_degrees(pages, history),
+    ]
     named = {doubt.field for doubt in found}
     found += (doubt for doubt in _new_shapes(pages, history) if doubt.field not in named)
     return tuple({(doubt.url, doubt.field): doubt for doubt in found}.values())
@@ -274,21 +293,48 @@ def _gone_everywhere(pages: Sequence[PageReading], history: History) -> Iterator
             yield _gone(able[0], name, before, f"absent from {_counted(len(able), 'page')} of this run")
 
 
+def _gone_from_itself(pages: Sequence[PageReading], history: History) -> Iterator[Doubt]:
+    """A page with many rows lacks in all of them what it had in most when it was last read."""
+    for page in pages:
+        before = history.earlier.get(page.url)
+        for name in _absent(page) if before is not None else ():
+            had = before.fields.get(name) if before is not None else None
+            places = page.fields[name].places
+            if had is not None and places >= FEW_PLACES and had.places >= FEW_PLACES and 2 * had.present > had.places:
+                why = f"{name} is gone from {_counted(places, 'place')}; {had.present} of {had.places} had it before"
+                yield _doubt(page, name, "coverage", why)
+
+
+def _gone_by_degrees(pages: Sequence[PageReading], history: History) -> Iterator[Doubt]:
+    """Tracks of which each may have something or not, and of which suddenly none has it any more.
+
+    Only for pages of tracks: those of events come in runs of one club, which does as it always does.
+    """
+    for page in pages:
+        for name in _absent(page) if page.page_type in _ONE_EACH else ():
+            known = [one.fields[name].present > 0 for one in history.pages if name in one.fields]
+            lately = known.index(True) if True in known else len(known)
+            before = known[lately:]
+            if sum(before) < MANY_ORIGINS:
+                continue
+            if (1 - sum(before) / len(before)) ** (lately + 1) < CHANCE:
+                why = f"none of the last {lately + 1} pages has {name}; {sum(before)} of {len(before)} before had it"
+                yield _doubt(page, name, "coverage", why)
+
+
 def _absent(page: PageReading) -> Iterator[str]:
     return (name for name, reading in page.fields.items() if not reading.present)
 
 
 def _gone(page: PageReading, name: str, before: Coverage, how: str) -> Doubt:
     places = page.fields[name].places
+    why = f"{name} is gone from {_counted(places, 'place')}: {how}; {before.covered} of the last {before.pages} had it"
+    return _doubt(page, name, "coverage", why)
+
+
+def _doubt(page: PageReading, name: str, kind: str, why: str) -> Doubt:
     return Doubt(
-        page_type=page.page_type,
-        url=page.url,
-        field=name,
-        why=f"{name} is gone from {_counted(places, 'place')}: {how}; "
-        f"{before.covered} of the last {before.pages} pages had it",
-        kind="coverage",
-        race_id=page.race_id,
-        sha256=page.sha256,
+        page_type=page.page_type, url=page.url, field=name, why=why, kind=kind, race_id=page.race_id, sha256=page.sha256
     )
 
 
@@ -311,16 +357,11 @@ def _new_shapes(pages: Sequence[PageReading], history: History) -> Iterator[Doub
             continue  # every event brings shapes of its own here
         page = next(page for page in pages if name in page.fields and page.fields[name].shapes.keys() & unseen)
         shape = max(unseen, key=lambda one: (unseen[one], one))
-        yield Doubt(
-            page_type=page.page_type,
-            url=page.url,
-            field=name,
-            why=f"{name} looks like {shape!r} in {share:.0%} of {_counted(shapes.total(), 'value')}; "
-            f"none of {known.total():,} before did",
-            kind="shape",
-            race_id=page.race_id,
-            sha256=page.sha256,
+        why = (
+            f"{name} looks like {shape!r} in {share:.0%} of {_counted(shapes.total(), 'value')}; "
+            f"none of {known.total():,} before did"
         )
+        yield _doubt(page, name, "shape", why)
 
 
 def _is_form(shapes: Iterable[str]) -> bool:
