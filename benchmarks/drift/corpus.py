@@ -69,9 +69,9 @@ class EventPages:
 
 def simulated(seed: int = 7) -> tuple[list[EventPages], list[Source]]:
     """(events, the pages above them), of three tracks and two builds."""
-    site = SimulatedSite(World(seed, tracks=3, events=2, mix=PRESETS, catalogue_rows=150), frozen_frame=True)
+    site = SimulatedSite(World(seed, tracks=3, events=5, mix=PRESETS, catalogue_rows=150), frozen_frame=True)
     events = []
-    for slug, event_id in site.events():
+    for slug, event_id in site.events()[::3]:
         sources = _sources(site, site.addresses(event_id))
         preset = site.world.events[event_id].spec.preset
         events.append(EventPages(f"{slug}/{event_id} ({preset})", sources, real=False))

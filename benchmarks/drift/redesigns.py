@@ -11,9 +11,20 @@ from benchmarks.drift.structural import ALL_RACE
 _ROW = re.compile(r"<tr\b([^>]*)>(.*?)</tr>", re.DOTALL)
 _CELL = re.compile(r"<t[dh]\b[^>]*>(.*?)</t[dh]>", re.DOTALL)
 _NAMES = (
-    "rank", "who", "grid", "total", "gap", "best", "mean", "mean-five", "mean-ten", "mean-fifteen", "run-three", "sigma",
+    "rank",
+    "who",
+    "grid",
+    "total",
+    "gap",
+    "best",
+    "mean",
+    "mean-five",
+    "mean-ten",
+    "mean-fifteen",
+    "run-three",
+    "sigma",
     "steady",
-)  # fmt: skip
+)
 
 
 def _cells(row: str) -> list[str]:
@@ -92,7 +103,7 @@ def _race_list(text: str, _: Random) -> str:
     items = []
     for _attributes, cells in _body(table):
         start, name, link = _person(cells[1])
-        time, lap = (cells[5].split("<sup>") + [""])[:2]
+        time, lap = [*cells[5].split("<sup>"), ""][:2]
         values = [cells[0], start, name, *cells[2:5], time, lap.removesuffix("</sup>"), *cells[6:]]
         items.append("<li>" + "".join(f"<span>{value}</span>" for value in values) + link + "</li>")
     head = f'<h4 class="heat">{label}</h4><p class="no">{number}</p><p class="stage">{round_}</p><p class="dur">{length}</p>'

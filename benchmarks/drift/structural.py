@@ -81,10 +81,23 @@ def _as_json(text: str, _: Random) -> str:
 
 
 ALL_RACE = (
-    "position", "driver_name", "source_driver_id", "car_number", "qualifying_position", "laps_and_time", "behind",
-    "fast_lap_ms", "fast_lap_number", "avg_lap_ms", "avg_top_5_ms", "avg_top_10_ms", "avg_top_15_ms",
-    "top_3_consecutive_ms", "std_deviation", "consistency",
-)  # fmt: skip
+    "position",
+    "driver_name",
+    "source_driver_id",
+    "car_number",
+    "qualifying_position",
+    "laps_and_time",
+    "behind",
+    "fast_lap_ms",
+    "fast_lap_number",
+    "avg_lap_ms",
+    "avg_top_5_ms",
+    "avg_top_10_ms",
+    "avg_top_15_ms",
+    "top_3_consecutive_ms",
+    "std_deviation",
+    "consistency",
+)
 
 STRUCTURAL: tuple[Kind, ...] = (
     Kind(
@@ -95,7 +108,11 @@ STRUCTURAL: tuple[Kind, ...] = (
             ENTRIES: renamed(('"class_header"', '"group_title"'), ('"class_sub_header"', '"group_note"')),
             CATALOGUE: renamed(('class="indent"', 'class="latest"')),
         },
-        {RACE: ("driver_name", "car_number"), ENTRIES: ("class_name", "declared_entries"), CATALOGUE: ("latest_event",)},
+        {
+            RACE: ("driver_name", "car_number"),
+            ENTRIES: ("class_name", "declared_entries"),
+            CATALOGUE: ("latest_event",),
+        },
     ),
     Kind(
         "table_class_renamed",
@@ -121,7 +138,9 @@ STRUCTURAL: tuple[Kind, ...] = (
         "table_wrapped",
         "the table stands in two more elements",
         {
-            page_type: rewritten((r"(<table\b)", r'<div class="scroll"><section>\1'), (r"(</table>)", r"\1</section></div>"))
+            page_type: rewritten(
+                (r"(<table\b)", r'<div class="scroll"><section>\1'), (r"(</table>)", r"\1</section></div>")
+            )
             for page_type in (RACE, EVENT, ENTRIES, LISTING, CATALOGUE)
         },
     ),
@@ -186,19 +205,32 @@ STRUCTURAL: tuple[Kind, ...] = (
         {
             RACE: chained(
                 renamed(
-                    ("<th>Pos</th>", "<th>Place</th>"), ("<th>Driver</th>", "<th>Racer</th>"),
-                    ("<th>Qual</th>", "<th>Grid</th>"), ("<th>Laps/Time</th>", "<th>Result</th>"),
-                    ("<th>Behind</th>", "<th>Gap</th>"), ("<th>Fastest Lap", "<th>Best"),
-                    ("<th>Avg Lap</th>", "<th>Mean</th>"), ("<th>Avg Top 5</th>", "<th>Mean 5</th>"),
-                    ("<th>Avg Top 10</th>", "<th>Mean 10</th>"), ("<th>Avg Top 15</th>", "<th>Mean 15</th>"),
-                    ("<th>Top 3 Consecutive</th>", "<th>Best 3</th>"), ("<th>Std. Deviation</th>", "<th>Sigma</th>"),
+                    ("<th>Pos</th>", "<th>Place</th>"),
+                    ("<th>Driver</th>", "<th>Racer</th>"),
+                    ("<th>Qual</th>", "<th>Grid</th>"),
+                    ("<th>Laps/Time</th>", "<th>Result</th>"),
+                    ("<th>Behind</th>", "<th>Gap</th>"),
+                    ("<th>Fastest Lap", "<th>Best"),
+                    ("<th>Avg Lap</th>", "<th>Mean</th>"),
+                    ("<th>Avg Top 5</th>", "<th>Mean 5</th>"),
+                    ("<th>Avg Top 10</th>", "<th>Mean 10</th>"),
+                    ("<th>Avg Top 15</th>", "<th>Mean 15</th>"),
+                    ("<th>Top 3 Consecutive</th>", "<th>Best 3</th>"),
+                    ("<th>Std. Deviation</th>", "<th>Sigma</th>"),
                     ("<th>Consistency</th>", "<th>Steadiness</th>"),
                 )
             ),
-            ENTRIES: renamed(("<th>#</th>", "<th>No</th>"), ("<th>Driver</th>", "<th>Name</th>"),
-                             ("<th>Transponder #</th>", "<th>Chip</th>")),
-            LISTING: renamed(("<th>Event Name</th>", "<th>Meeting</th>"), ("<th>Date</th>", "<th>When</th>"),
-                             ("# Entries", "Starters"), ("# Drivers", "Pilots")),
+            ENTRIES: renamed(
+                ("<th>#</th>", "<th>No</th>"),
+                ("<th>Driver</th>", "<th>Name</th>"),
+                ("<th>Transponder #</th>", "<th>Chip</th>"),
+            ),
+            LISTING: renamed(
+                ("<th>Event Name</th>", "<th>Meeting</th>"),
+                ("<th>Date</th>", "<th>When</th>"),
+                ("# Entries", "Starters"),
+                ("# Drivers", "Pilots"),
+            ),
         },
         {
             RACE: ALL_RACE,
@@ -259,8 +291,13 @@ STRUCTURAL: tuple[Kind, ...] = (
             page_type: renamed(("page-breadcrumb", "crumbs"), ('class="page-header', 'class="crumb'))
             for page_type in (RACE, EVENT, ENTRIES, LISTING, DASHBOARD)
         },
-        {RACE: ("track_name", "event_name"), EVENT: ("track_name", "event_name", "dates"),
-         ENTRIES: ("track_name", "event_name"), LISTING: ("track_name",), DASHBOARD: ("track_name",)},
+        {
+            RACE: ("track_name", "event_name"),
+            EVENT: ("track_name", "event_name", "dates"),
+            ENTRIES: ("track_name", "event_name"),
+            LISTING: ("track_name",),
+            DASHBOARD: ("track_name",),
+        },
     ),
     Kind(
         "title_changed",
@@ -277,22 +314,46 @@ STRUCTURAL: tuple[Kind, ...] = (
         {RACE: renamed(("Round: ", "Stage: "), ("Length: ", "Duration: "))},
         {RACE: ("round", "length_text")},
     ),
-    Kind("script_renamed", "the lap script's variable is another", {RACE: renamed(("racerLaps", "driverLaps"))},
-         {RACE: ("script",)}),
+    Kind(
+        "script_renamed",
+        "the lap script's variable is another",
+        {RACE: renamed(("racerLaps", "driverLaps"))},
+        {RACE: ("script",)},
+    ),
     Kind("keys_requoted", "the lap script is written in double quotes", {RACE: script(_requoted)}),
     Kind("keys_bare", "the lap script's keys have no quotes", {RACE: script(_bare_keys)}),
     Kind(
         "lap_fields_renamed",
         "the laps' keys are called otherwise",
-        {RACE: renamed(("'time' :", "'lapTime' :"), ("'lapNum' :", "'lap' :"), ("'pos' :", "'place' :"), ("'pace' :", "'proj' :"))},
+        {
+            RACE: renamed(
+                ("'time' :", "'lapTime' :"),
+                ("'lapNum' :", "'lap' :"),
+                ("'pos' :", "'place' :"),
+                ("'pace' :", "'proj' :"),
+            )
+        },
         {RACE: ("script.lap.time", "script.lap.lap_num", "script.lap.pos", "script.lap.pace")},
     ),
     Kind(
         "racer_fields_renamed",
         "the drivers' keys are called otherwise",
-        {RACE: renamed(("'driverName' :", "'name' :"), ("'top2Consecutive' :", "'best2' :"), ("'laps' :", "'lapList' :"),
-                       ("'avgTop5' :", "'top5' :"))},
-        {RACE: ("script.racer.driver_name", "script.racer.top2_consecutive", "script.racer.laps", "script.racer.avg_top5")},
+        {
+            RACE: renamed(
+                ("'driverName' :", "'name' :"),
+                ("'top2Consecutive' :", "'best2' :"),
+                ("'laps' :", "'lapList' :"),
+                ("'avgTop5' :", "'top5' :"),
+            )
+        },
+        {
+            RACE: (
+                "script.racer.driver_name",
+                "script.racer.top2_consecutive",
+                "script.racer.laps",
+                "script.racer.avg_top5",
+            )
+        },
     ),
     Kind("lap_position_key_gone", "the laps hold no position any more", {RACE: rewritten((r"'pos' : '\d+',", ""))}),
     Kind("script_gone", "the lap script assigns nothing", {RACE: script(_as_json)}),
@@ -320,13 +381,19 @@ STRUCTURAL: tuple[Kind, ...] = (
     Kind(
         "time_in_elements",
         "date and time of a race stand in two elements",
-        {EVENT: rewritten((r"<td>(\w+ \d+, \d{4}) at (\d+:\d\d[ap]m)</td>",
-                           r"<td><span>\1</span> <small>\2</small></td>"))},
+        {
+            EVENT: rewritten(
+                (r"<td>(\w+ \d+, \d{4}) at (\d+:\d\d[ap]m)</td>", r"<td><span>\1</span> <small>\2</small></td>")
+            )
+        },
     ),
     Kind(
         "cell_link_moved",
         "the link stands beside the name",
-        {LISTING: in_cells(LISTING, 0, r"<a href=\"([^\"]*)\">(.*?)</a>", r'<b class="title">\2</b> <a href="\1">Open</a>')},
-        {LISTING: ("event_name",)},
+        {
+            LISTING: in_cells(
+                LISTING, 0, r"<a href=\"([^\"]*)\">(.*?)</a>", r'<b class="title">\2</b> <a href="\1">Open</a>'
+            )
+        },
     ),
-)  # fmt: skip
+)

@@ -14,7 +14,7 @@ from typing import Any
 from lxml import etree
 
 from pipeline.liverc.contract import expand, matches
-from pipeline.liverc.markup import visible_text
+from pipeline.liverc.markup import is_hidden, visible_text
 from pipeline.liverc.structure import stable
 
 _CLASS = re.compile(r"[A-Za-z0-9_-]+")
@@ -61,7 +61,7 @@ def ways_to(element: etree._Element, context: etree._Element, *, absolute: bool 
             yield from (f"{below}{parent.tag}[{of}]/{tag}[{mark}]" for of in _marks(parent))
     label = _label(element)
     if label is not None:
-        yield f"{below}*[normalize-space()={quoted(label)}]/following-sibling::{tag}[1]"
+        yield f"{below}*[normalize-space()={quoted(label)}]/following-sibling::*[1][self::{tag}]"
     if parent is not None:
         for of in _marks(parent):
             yield f"{below}{parent.tag}[{of}]/{tag}"
@@ -79,7 +79,11 @@ def ways_to(element: etree._Element, context: etree._Element, *, absolute: bool 
 def ways_to_value(context: etree._Element, test: Callable[[str], bool], *, absolute: bool = False) -> Iterator[str]:
     """XPaths to every place in a context whose text, own text or attribute passes a test; in the page's order."""
     for element, is_small in _with_size(context):
-        if is_small and test(visible_text(element)) and not any(test(visible_text(child)) for child in element):
+        if (
+            is_small
+            and test(visible_text(element))
+            and not any(test(visible_text(child)) for child in element if not is_hidden(child))
+        ):
             yield from ways_to(element, context, absolute=absolute)
         elif len(element) and any(test(" ".join(piece.split())) for piece in _own_texts(element)):
             yield from (f"{way}/text()[normalize-space()]" for way in ways_to(element, context, absolute=absolute))

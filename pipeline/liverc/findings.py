@@ -86,5 +86,9 @@ class Finder:
     def note(self, finding: FieldFinding) -> None:
         self._findings[finding.field] = finding
 
+    def taken(self, part: str) -> frozenset[str]:
+        """The ways that are proposed for fields of a part already."""
+        return frozenset(one.new for one in self._findings.values() if one.part == part and one.new is not None)
+
     def findings(self) -> tuple[FieldFinding, ...]:
         return tuple(self._findings.values())

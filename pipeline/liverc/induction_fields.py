@@ -13,7 +13,7 @@ from lxml import etree
 from pipeline.liverc.candidates import quoted
 from pipeline.liverc.contract import Field, Part, header_key
 from pipeline.liverc.findings import AMBIGUOUS, LOST, MOVED, OK, SURE, FieldFinding, Finder, Vote
-from pipeline.liverc.known import BlockAnswers, Wanted, is_steady, read_as
+from pipeline.liverc.known import BlockAnswers, Wanted, is_steady, read_as, wanted_as
 from pipeline.liverc.markup import visible_text
 from pipeline.liverc.trace import found_by, in_row, own_sightings
 from pipeline.liverc.votes import Place, affixes, best_way
@@ -112,6 +112,9 @@ def _single(
     if winner is not None and winner.sure and not shadowed:
         finder.add(_found(field, part, MOVED, telling, winner, second), *path, "xpath")
         return
+    outer = [Place(root, place.wanted) for root, place in zip(roots, telling, strict=False)]
+    if field.patterns and not shadowed and _unlabelled(finder, field, part, telling, outer, *path):
+        return
     if field.patterns and not shadowed and _repattern(finder, field, part, telling, *path):
         return
     status, note = (AMBIGUOUS, _SHADOWED) if shadowed and winner else (LOST, _GONE)
@@ -120,6 +123,23 @@ def _single(
 
 def _says(wanted: Wanted, text: str) -> bool:
     return wanted.test(text)
+
+
+def _unlabelled(
+    finder: Finder, field: Field, part: str | None, places: list[Place], outer: list[Place], *path: str
+) -> bool:
+    """The value stands there alone, without the label that its pattern asks for."""
+    bare = msgspec.structs.replace(field, patterns=())
+    for some, absolute in ((places, part is None), (outer, True)):
+        plain = [place._replace(wanted=wanted_as(bare, place.wanted)) for place in some]
+        winner, second = best_way(plain, absolute=absolute)
+        if winner is not None and winner.sure:
+            break
+    else:
+        return False
+    finder.add(_found(field, part, MOVED, places, winner, second), *path, "xpath")
+    finder.widen("^(.*)$", *path, "pattern")
+    return True
 
 
 def _repattern(finder: Finder, field: Field, part: str | None, places: list[Place], *path: str) -> bool:
@@ -180,7 +200,7 @@ def _row_field(finder: Finder, of: Part, field: Field, places: Titled) -> None:
     if field.columns:
         _column_field(finder, of, field, places, read_something=any(one.found for one in read))
         return
-    winner, second = best_way(plain)
+    winner, second = best_way(plain, taken=finder.taken(of.name))
     shadowed = any(one.place for one in read)
     if winner is not None and winner.sure and not shadowed:
         finder.add(_found(field, of.name, MOVED, plain, winner, second), *path, "xpath")
@@ -209,7 +229,7 @@ def _column_field(finder: Finder, of: Part, field: Field, places: Titled, *, rea
         done = _in_cell(finder, of, field, places, has_title=has_title)
         if done:
             return
-    winner, second = best_way(plain)
+    winner, second = best_way(plain, taken=finder.taken(of.name))
     if winner is not None and winner.sure and not has_title:
         finder.add(_found(field, of.name, MOVED, plain, winner, second), *path, "row_xpath")
         return

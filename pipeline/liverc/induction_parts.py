@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from pipeline.liverc.markup import visible_text
 from pipeline.liverc.rows import RowPlace, find_rows
 from pipeline.liverc.trace import column_titles, found_by
 from pipeline.liverc.urls import PageType
+from pipeline.records import EventPage
 
 
 class Block(NamedTuple):
@@ -116,7 +118,8 @@ def _place_blocks(finder: Finder, of: Part, blocks: list[Block]) -> list[Block]:
         note = "an older selector still finds something else on the page: only a new contract can tell them apart"
         finder.note(_finding(of.name, AMBIGUOUS, of.at.source, None, inside, total, note))
         return placed
-    way = next((way for way in _ways_to_blocks(of, blocks) if _hits_blocks(way, of, blocks)), None)
+    exact = finder.contract.page_type is not PageType.EVENT
+    way = next((way for way in _ways_to_blocks(of, blocks) if _hits_blocks(way, of, blocks, exact=exact)), None)
     if way is None:
         finder.note(_finding(of.name, LOST, of.at.source, None, 0, total, "no selector tells its place apart"))
         return blocks
@@ -143,7 +146,7 @@ def _ways_to_blocks(of: Part, blocks: Sequence[Block]) -> Iterator[str]:
                 yield f"//{block.element.tag}[{way}]"
 
 
-def _hits_blocks(way: str, of: Part, blocks: Sequence[Block]) -> bool:
+def _hits_blocks(way: str, of: Part, blocks: Sequence[Block], *, exact: bool) -> bool:
     for sample in dict.fromkeys(id(block.sample) for block in blocks):
         mine = [block.element for block in blocks if id(block.sample) == sample]
         root = next(block.sample.root for block in blocks if id(block.sample) == sample)
@@ -151,7 +154,9 @@ def _hits_blocks(way: str, of: Part, blocks: Sequence[Block]) -> bool:
             found = select(way, root)
         except etree.XPathError:
             return False
-        if (found[:1] if of.only_first else found) != (mine[:1] if of.only_first else mine):
+        if of.only_first:
+            found, mine = found[:1], mine[:1]
+        if (found != mine) if exact else not set(mine) <= set(found):
             return False
     return True
 
@@ -176,10 +181,40 @@ def _place_rows(finder: Finder, of: Part, blocks: list[Block]) -> list[Block]:
         found = [select(way, block.element) for block in blocks]
         right, total = _rows_right(blocks, found, exact=exact)
         if right >= SURE * total:
+            way = _with_headings(finder, of, blocks) or way
             finder.add(_finding(name, MOVED, of.rows.at.source, way, right, total), "part", of.name, "rows", "at")
             return blocks
     finder.note(_finding(name, LOST, of.rows.at.source, None, 0, total, "no selector tells the rows apart"))
     return blocks
+
+
+def _with_headings(finder: Finder, of: Part, blocks: Sequence[Block]) -> str | None:
+    """Where headings stand between the rows: a way to both, and the heading into the addition; None without any."""
+    if of.rows is None or of.rows.heading is None:
+        return None
+    tests: Counter[str] = Counter()
+    ways: set[str] = set()
+    headed = 0
+    for block in blocks:
+        record = block.sample.page.record
+        rows = {element for element, _ in block.rows}
+        for element, number in block.rows:
+            round_ = record.races[number].round if isinstance(record, EventPage) else None
+            above = next((one for one in element.itersiblings(preceding=True) if one not in rows), None)
+            headed += round_ is not None
+            if round_ is not None and above is not None and visible_text(above) == round_:
+                tests[_itself(above)] += 1
+                ways.add(tags_down(element, block.element).rpartition("/")[0])
+    if not tests or tests.most_common(1)[0][1] < SURE * headed or len(ways) != 1:
+        return None
+    finder.widen(tests.most_common(1)[0][0], "part", of.name, "rows", "heading")
+    return "/".join(filter(None, (ways.pop(), "*")))
+
+
+def _itself(element: etree._Element) -> str:
+    """A test that an element passes on itself."""
+    mark = next((way for way in ways_to(element, element.getparent()) if "class(" in way), None)  # type: ignore[arg-type]
+    return f"self::{element.tag}{mark[mark.index('[') :]}" if mark else f"self::{element.tag}"
 
 
 def _as_selected(block: Block, found: Sequence[etree._Element]) -> Block:

@@ -197,6 +197,22 @@ def read_as(field: Field, text: str) -> Any:
     return _read(field.convert, text)
 
 
+def wanted_as(field: Field, known: Wanted) -> Wanted:
+    """The same answer, where its text is read as another field."""
+    return Wanted(field, known.value, known.shown, lambda text: bool(read_as(field, text) == known.value), known.raw)
+
+
+def says_nothing(field: Field, text: str) -> bool:
+    """Would a text be read as nothing, without an error? So an empty cell, `N/A`, a midnight."""
+    if field.patterns:
+        match = next(filter(None, (pattern.search(text) for pattern in field.patterns)), None)
+        text = match[1].strip() if match else ""
+    try:
+        return field.convert(text) in (None, "")
+    except ValueError:
+        return False
+
+
 def _read(convert: Callable[[str], Any], text: str) -> Any:
     try:
         value = convert(text)

@@ -195,13 +195,14 @@ def _gather(element: etree._Element, parts: list[str]) -> None:
         tag = child.tag
         if tag in _BREAKS:
             parts.append(" ")
-        if tag not in _UNSEEN and not _is_hidden(child):
+        if tag not in _UNSEEN and not is_hidden(child):
             _gather(child, parts)
         if child.tail:
             parts.append(child.tail)
 
 
-def _is_hidden(element: etree._Element) -> bool:
+def is_hidden(element: etree._Element) -> bool:
+    """Is an element one of the hidden sort keys?"""
     classes = element.get("class")
     return classes is not None and "hidden" in classes and "hidden" in classes.split()
 
@@ -209,7 +210,7 @@ def _is_hidden(element: etree._Element) -> bool:
 def hidden_text(cell: etree._Element) -> str | None:
     """The hidden sort key of a cell; None if it has none."""
     for child in cell:
-        if _is_hidden(child):
+        if is_hidden(child):
             return " ".join("".join(map(str, child.itertext())).split())
     return None
 
@@ -218,6 +219,6 @@ def cell_texts(cell: etree._Element) -> tuple[str, str | None]:
     """(visible text, hidden sort key or None) of a cell."""
     if len(cell) == 1:  # LiveRC's form: a hidden element, then the visible text
         child = cell[0]
-        if not len(child) and _is_hidden(child):
+        if not len(child) and is_hidden(child):
             return " ".join(f"{cell.text or ''} {child.tail or ''}".split()), " ".join((child.text or "").split())
     return visible_text(cell), hidden_text(cell)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from lxml import etree
 
 from pipeline.liverc.candidates import compiled, first_text, quoted, select, ways_to, ways_to_value
 from pipeline.liverc.findings import Vote
-from pipeline.liverc.known import Wanted
+from pipeline.liverc.known import Wanted, says_nothing
 from pipeline.liverc.markup import visible_text
 
 _LEARN_FROM = 5  # places whose ways become candidates
@@ -27,11 +27,12 @@ class Place(NamedTuple):
 
 
 def best_way(
-    places: Sequence[Place], *, absolute: bool = False, wrap: Callable[[str], str] | None = None
+    places: Sequence[Place], *, absolute: bool = False, taken: Collection[str] = ()
 ) -> tuple[Vote | None, Vote | None]:
     """(the best way to the value, the best one to another place); None where there is none.
 
-    Where several ways do equally well the sturdiest counts: by class or label, short, without positions.
+    Where several ways do equally well the sturdiest counts: to an element that has a mark of its own, without
+    positions, alone in its context, and not `taken` for another field.
     """
     telling = spread([place for place in places if place.wanted.value is not None], _ASKED)
     ways: dict[str, None] = {}
@@ -39,9 +40,11 @@ def best_way(
         ways.update(dict.fromkeys(ways_to_value(place.context, place.wanted.test, absolute=absolute)))
         ways.update(dict.fromkeys(_affixed(place, absolute=absolute)))
     silent = spread([place for place in places if place.wanted.value is None], _ASKED)
-    chosen = sorted(ways, key=cost)[:_CANDIDATES]
+    chosen = sorted(ways, key=cost)[:_CANDIDATES]  # of equals the first on the page
     votes = [one for one in (vote(way, telling, silent) for way in chosen) if one.right]
-    votes.sort(key=lambda one: (-one.right, cost(one.way)))
+    votes.sort(
+        key=lambda one: (-one.right, _is_taken(one.way, taken, telling), cost(one.way) + _shared(one.way, telling))
+    )
     if not votes:
         return None, None
     winner = votes[0]
@@ -57,7 +60,7 @@ def vote(way: str, telling: Sequence[Place], silent: Sequence[Place] = ()) -> Vo
         if text is not None and place.wanted.test(text):
             right += 1
             found = found or text
-    wrong = sum((_text(way, place.context) or "") != "" for place in silent)
+    wrong = sum(not says_nothing(place.wanted.field, _text(way, place.context) or "") for place in silent)
     return Vote(way, max(right - wrong, 0), len(telling), found)
 
 
@@ -76,11 +79,36 @@ def spread(places: Sequence[Place], most: int) -> Sequence[Place]:
     return [places[int(index * step)] for index in range(most)]
 
 
-def cost(way: str) -> tuple[float, int]:
+def cost(way: str) -> float:
     """How little a way can be trusted to stand when pages change again."""
-    positions = len(re.findall(r"\[[0-9]+\]", way))
+    beside = way.replace("/following-sibling::*[1]", "")  # what stands right behind its label
+    positions = len(re.findall(r"\[[0-9]+\]", beside))
     named = "class(" in way or "@" in way or "normalize-space()=" in way
-    return positions * 2 + (0 if named else 1) + ("substring" in way) + 0.3 * way.count("/text()"), len(way)
+    marked = way.endswith("]") or "/@" in way.rpartition("/")[0][-1:] + "/" + way.rpartition("/")[2]
+    texts = 0.3 * way.count("/text()")
+    hidden = 0.7 if "class('hidden')" in way else 0
+    return positions * 2 + (0 if named else 1) + (0 if marked else 0.5) + ("substring" in way) + texts + hidden
+
+
+def _is_taken(way: str, taken: Collection[str], places: Sequence[Place]) -> bool:
+    """Does a way lead where another field's does?"""
+    return way in taken or any(_same(way, other, place.context) for other in taken for place in places[:1])
+
+
+def _same(way: str, other: str, context: etree._Element) -> bool:
+    try:
+        mine, theirs = select(way, context)[:1], select(other, context)[:1]
+    except etree.XPathError:
+        return False
+    return bool(mine) and bool(theirs) and mine[0] is theirs[0]
+
+
+def _shared(way: str, places: Sequence[Place]) -> float:
+    """Does a way find several things, of which the first happened to be right?"""
+    try:
+        return 0.6 if any(len(select(way, place.context)) > 1 for place in places[:3]) else 0
+    except etree.XPathError:
+        return 1
 
 
 def _elsewhere(way: str, other: str, places: Sequence[Place]) -> bool:
