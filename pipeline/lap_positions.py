@@ -17,7 +17,7 @@ from pipeline.records import RacePage, ScriptLap
 
 _PACE = re.compile(r"([0-9]+)/(?:([0-9]+):)?(?:([0-9]+):)?([0-9]+)\.([0-9]{3})")
 _PACE_TOLERANCE_MS = 2
-_EXPLAINED = 0.9  # share of a page's projections that must follow before one that does not is wrong
+_EXPLAINED = 0.5  # share of a page's projections that must follow before one that does not is wrong
 
 
 class Contradiction(NamedTuple):
@@ -77,7 +77,7 @@ def check_positions(page: RacePage) -> Iterator[Contradiction]:
 
 
 def check_pace(page: RacePage) -> Iterator[Contradiction]:
-    """Projections that do not follow from the laps, on a page where practically all others do.
+    """Projections that do not follow from the laps, on a page where most others do.
 
     A projection is L laps at the mean so far, L being as many as the race's length takes. They also tell the length.
     """

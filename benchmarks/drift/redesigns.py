@@ -106,7 +106,8 @@ def _race_list(text: str, _: Random) -> str:
         time, lap = [*cells[5].split("<sup>"), ""][:2]
         values = [cells[0], start, name, *cells[2:5], time, lap.removesuffix("</sup>"), *cells[6:]]
         items.append("<li>" + "".join(f"<span>{value}</span>" for value in values) + link + "</li>")
-    head = f'<h4 class="heat">{label}</h4><p class="no">{number}</p><p class="stage">{round_}</p><p class="dur">{length}</p>'
+    head = f'<h4 class="heat">{label}</h4><p class="no">{number}</p><p class="stage">{round_}</p>'
+    head += f'<p class="dur">{length}</p>'
     return f'{before}<article class="heat-sheet">{head}<ol class="racers">{"".join(items)}</ol></article>{after}'
 
 
@@ -116,8 +117,9 @@ def _entries(text: str, _: Random) -> str:
         title = re.search(r'"class_header">(.*?)</div>', table, re.DOTALL)
         count = re.search(r"Entries: (\d+)", table)
         items = "".join(
-            f'<li class="entry"><span class="no">{cells[0]}</span><span class="pilot">{re.sub("<span.*?</span>", "", cells[1])}'
-            f'</span><code class="chip">{cells[2]}</code></li>'
+            f'<li class="entry"><span class="no">{cells[0]}</span>'
+            f'<span class="pilot">{re.sub("<span.*?</span>", "", cells[1])}</span>'
+            f'<code class="chip">{cells[2]}</code></li>'
             for _attributes, cells in _body(table)
         )
         return (
@@ -139,8 +141,9 @@ def _events(text: str, _: Random) -> str:
         shown = re.sub(r"<span.*?</span>|<br />", "", cells[1])
         link = cells[0].replace("<a ", '<a class="to-event" ')
         cards.append(
-            f'<div class="card"><div class="card-name">{link}</div><div class="when" data-from="{key[1] if key else ""}">{shown}'
-            f'</div><div class="starters">{cells[2]}</div><div class="pilots">{cells[3]}</div></div>'
+            f'<div class="card"><div class="card-name">{link}</div>'
+            f'<div class="when" data-from="{key[1] if key else ""}">{shown}</div>'
+            f'<div class="starters">{cells[2]}</div><div class="pilots">{cells[3]}</div></div>'
         )
     return f'{before}<div class="cards">{"".join(cards)}</div>{after}'
 
