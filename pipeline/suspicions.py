@@ -92,7 +92,8 @@ def event_suspicions(
         and not (one.rule in ("lap-sum", "lap-count-surplus") and (one.race_id, one.driver) in confirmed)
     ]
     for link in event_page.races:
-        found += _link(link, races.get(link.source_race_id))
+        if link.source_race_id in races:
+            found += _link(link, races[link.source_race_id])
     return (*found, *_alike(races), *_dates(event_page, seen))
 
 
@@ -230,6 +231,7 @@ def _said(page: RacePage, rule: str, field: str | None, why: str, kind: str = "c
 
 
 def _event(page: EventPage, seen: Coverage) -> Iterator[Suspicion]:
+    yield from (one for link in page.races for one in _link(link))
     if _is_turned(page.races):
         yield _about(page, "race-order", "completed_at_local", "races of the same time do not stand newest first")
     clocks = {len(link.completed_at_local) > 10 for link in page.races if link.completed_at_local}
@@ -269,7 +271,7 @@ def _is_turned(races: Sequence[RaceLink]) -> bool:
     return rises > falls
 
 
-def _link(link: RaceLink, page: RacePage | None) -> Iterator[Suspicion]:
+def _link(link: RaceLink, page: RacePage | None = None) -> Iterator[Suspicion]:
     """The class stands nowhere but in the label, so the label must have been taken apart rightly."""
     said: list[tuple[str, str]] = []
     if not same_text(link.race_label).startswith(same_text(link.class_name)):

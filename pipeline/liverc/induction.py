@@ -24,7 +24,7 @@ from pipeline.liverc.trace import trace
 from pipeline.liverc.urls import PageType
 from pipeline.records import PageRecord
 
-__all__ = ["Check", "FieldFinding", "KnownPage", "Proposal", "propose"]
+__all__ = ["Check", "FieldFinding", "Judge", "KnownPage", "Proposal", "merged", "propose"]
 
 
 Judge = Callable[[PageRecord, Coverage], Sequence[str]]  # what is doubtful about a page, in sentences
@@ -97,7 +97,7 @@ def propose(
     addition = finder.addition
     checks: tuple[Check, ...] = ()
     try:
-        widened = load_contract(of, _merged(added or {}, addition)) if addition else contract
+        widened = load_contract(of, merged(added or {}, addition)) if addition else contract
     except ContractError:  # an XPath that a page's own names made unsound
         widened, addition = contract, {}
     checks = tuple(
@@ -108,18 +108,18 @@ def propose(
     return Proposal(str(of), finder.findings(), addition, checks)
 
 
-def _merged(base: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+def merged(base: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
     """Two additions as one."""
-    merged = dict(base)
+    both = dict(base)
     for key, value in extra.items():
-        known = merged.get(key)
+        known = both.get(key)
         if isinstance(known, dict) and isinstance(value, dict):
-            merged[key] = _merged(known, value)
+            both[key] = merged(known, value)
         elif isinstance(known, list):
-            merged[key] = [*known, *(item for item in value if item not in known)]
+            both[key] = [*known, *(item for item in value if item not in known)]
         else:
-            merged[key] = value
-    return merged
+            both[key] = value
+    return both
 
 
 def _check(page: KnownPage, contract: Contract, judge: Judge | None, *, learnt_from: bool) -> Check:

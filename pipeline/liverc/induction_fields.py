@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import msgspec
 from lxml import etree
 
-from pipeline.liverc.candidates import quoted
+from pipeline.liverc.candidates import quoted, select
 from pipeline.liverc.contract import Field, Part, header_key
 from pipeline.liverc.findings import AMBIGUOUS, LOST, MOVED, OK, SURE, FieldFinding, Finder, Vote
 from pipeline.liverc.known import BlockAnswers, Wanted, is_steady, read_as, wanted_as
 from pipeline.liverc.markup import visible_text
 from pipeline.liverc.trace import found_by, in_row, own_sightings
-from pipeline.liverc.votes import Place, affixes, best_way
+from pipeline.liverc.votes import Place, affixes, best_way, is_taken
 
 if TYPE_CHECKING:
     from pipeline.liverc.induction_parts import Block
@@ -203,10 +203,37 @@ def _row_field(finder: Finder, of: Part, field: Field, places: Titled) -> None:
     winner, second = best_way(plain, taken=finder.taken(of.name))
     shadowed = any(one.place for one in read)
     if winner is not None and winner.sure and not shadowed:
-        finder.add(_found(field, of.name, MOVED, plain, winner, second), *path, "xpath")
+        _propose(finder, of, field, places, winner, second, *path, "xpath")
         return
     status, note = (AMBIGUOUS, _SHADOWED) if winner is not None and shadowed else (LOST, _GONE)
     finder.note(_found(field, of.name, status, plain, winner, second, note))
+
+
+def _propose(
+    finder: Finder, of: Part, field: Field, places: Titled, winner: Vote, second: Vote | None, *path: str
+) -> None:
+    """Propose a way, unless another field is read from that very place: a value that vanished may only look alike."""
+    plain = [place for place, _ in places]
+    other = _read_from(of, field, places, winner.way)
+    if other is None and is_taken(winner.way, finder.taken(of.name), plain):
+        other = "another field"
+    if other is None:
+        finder.add(_found(field, of.name, MOVED, plain, winner, second), *path)
+        return
+    note = f"{other} is read from there; whether {field.name} is gone or only equal nobody can tell from these pages"
+    finder.note(_found(field, of.name, AMBIGUOUS, plain, winner, second, note))
+
+
+def _read_from(of: Part, field: Field, places: Titled, way: str) -> str | None:
+    """The other field that is read from the place that a way leads to."""
+    for place, titles in places[:2]:
+        node = next(iter(select(way, place.context)), None)
+        for other in of.row_fields:
+            if other.name != field.name and isinstance(node, etree._Element):
+                one = next(iter(in_row(other, place.context, titles)))
+                if one.found and one.node is node:
+                    return other.name
+    return None
 
 
 def _column_field(finder: Finder, of: Part, field: Field, places: Titled, *, read_something: bool) -> None:
@@ -231,7 +258,7 @@ def _column_field(finder: Finder, of: Part, field: Field, places: Titled, *, rea
             return
     winner, second = best_way(plain, taken=finder.taken(of.name))
     if winner is not None and winner.sure and not has_title:
-        finder.add(_found(field, of.name, MOVED, plain, winner, second), *path, "row_xpath")
+        _propose(finder, of, field, places, winner, second, *path, "row_xpath")
         return
     note = "its title is there, its values are not" if has_title else _GONE
     finder.note(_found(field, of.name, LOST, plain, winner, second, note))

@@ -22,7 +22,7 @@ DEPTH_LIMIT = 40
 _TITLE_LENGTH = 40
 _DROPPED = frozenset({"script", "style", "template", "noscript", "br"})
 _STATE = re.compile(r"in|active|odd|even|sorting.*|fa-.*|status_.*")
-_KEPT = ("data-", "role")  # attributes whose name counts
+_KEPT = ("data-", "aria-", "role", "title")  # attributes whose name counts
 
 
 class OutlineLine(Struct, frozen=True):
@@ -107,7 +107,10 @@ def _name(element: etree._Element) -> str:
     if element.tag == "th":
         shown = re.sub("[0-9]+", "#", visible_text(element)) if not len(element) else visible_text(element)
         text = f" “{shown[:_TITLE_LENGTH]}”" if shown and element.find(".//*[@class]") is None else ""
-    return "".join((str(element.tag), *(f".{name}" for name in classes), *(f"[{name}]" for name in marks), link, text))
+    marked = element.get("id") or ""
+    named = f"#{marked}" if marked and not re.search("[0-9]", marked) else ""
+    tag = str(element.tag) + named
+    return "".join((tag, *(f".{name}" for name in classes), *(f"[{name}]" for name in marks), link, text))
 
 
 def _link(element: etree._Element) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from lxml import etree
 
-from pipeline.liverc.candidates import compiled, first_text, quoted, select, ways_to, ways_to_value
+from pipeline.liverc.candidates import first_text, quoted, select, ways_to, ways_to_value
 from pipeline.liverc.findings import Vote
 from pipeline.liverc.known import Wanted, says_nothing
 from pipeline.liverc.markup import visible_text
@@ -43,7 +43,7 @@ def best_way(
     chosen = sorted(ways, key=cost)[:_CANDIDATES]  # of equals the first on the page
     votes = [one for one in (vote(way, telling, silent) for way in chosen) if one.right]
     votes.sort(
-        key=lambda one: (-one.right, _is_taken(one.way, taken, telling), cost(one.way) + _shared(one.way, telling))
+        key=lambda one: (-one.right, is_taken(one.way, taken, telling), cost(one.way) + _shared(one.way, telling))
     )
     if not votes:
         return None, None
@@ -90,7 +90,7 @@ def cost(way: str) -> float:
     return positions * 2 + (0 if named else 1) + (0 if marked else 0.5) + ("substring" in way) + texts + hidden
 
 
-def _is_taken(way: str, taken: Collection[str], places: Sequence[Place]) -> bool:
+def is_taken(way: str, taken: Collection[str], places: Sequence[Place]) -> bool:
     """Does a way lead where another field's does?"""
     return way in taken or any(_same(way, other, place.context) for other in taken for place in places[:1])
 
@@ -170,6 +170,3 @@ def affixes(places: Sequence[Place]) -> tuple[str, str] | None:
                 around.add((before, after))
         common = around if common is None else common & around
     return min(common, key=lambda one: (len(one[1]), len(one[0]))) if common else None
-
-
-__all__ = ["Place", "affixes", "best_way", "compiled", "cost", "spread", "vote"]
