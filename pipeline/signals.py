@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from pipeline.drift import Doubt
 from pipeline.liverc.structure import Fingerprint, StructureChange, changes
-from pipeline.records import EventPage, PageRecord, RacePage, TableRow
+from pipeline.records import EventPage, PageRecord, RacePage
 
 COVERED = 0.95  # a field that this share of pages has is expected
 FEW_PLACES, FEW_ORIGINS = 20, 2  # so much history it takes where the structure is new, too
@@ -43,8 +43,6 @@ _NEEDS_LAPS = {
     "avg_top_15_ms": 16,
 }
 _NEEDS_STARTERS = {"behind": 2}
-_ROW = tuple(name for name in TableRow.__struct_fields__ if name != "hidden_mismatches")
-_RACE = ("race_number", "length_text")
 LAP_SCRIPT = "lap_script"  # of a race page whose table counts laps
 _ONE_EACH = ("track_dashboard",)  # page types of which every origin has one
 CERTAIN = (LAP_SCRIPT,)  # what no unchanged run lacks on all of its pages
@@ -122,15 +120,9 @@ def _yes_or_no(is_there: bool) -> Reading:
     return Reading(1, int(is_there), int(is_there))
 
 
-def kinds(record: PageRecord) -> frozenset[str]:
-    """Which kinds of things a page says at all: pages of equal kinds need not all be looked at closely."""
-    if not isinstance(record, RacePage):
-        return frozenset()
-    found = {name for row in record.rows for name in _ROW if getattr(row, name) is not None}
-    found.update(name for name in _RACE if getattr(record, name) is not None)
-    if record.has_lap_script:
-        found.add(LAP_SCRIPT)
-    return frozenset({*found, variant_of(record)})
+def kind_of(record: PageRecord) -> tuple[str, bool]:
+    """Pages of one kind are built alike, so not all of them need a close look; what they say is checked on each."""
+    return variant_of(record), isinstance(record, RacePage) and record.has_lap_script
 
 
 # ---------------------------------------------------------------- what pages said lately

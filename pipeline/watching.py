@@ -35,7 +35,7 @@ from pipeline.store.signals import SignalRow
 from pipeline.suspicions import Suspicion, event_suspicions, page_suspicions
 from pipeline.violations import Violation
 
-LOOK_AT_EVERY = 4  # of the pages of one run that say things of the same kinds
+LOOK_AT_EVERY = 10  # of the pages of one run that are of one kind
 # A run that failed so may have met a page that changed, or only a race that is not scored yet: the signals tell.
 AMBIGUOUS = frozenset({Kind.LAPS_MISSING, Kind.NO_RACES, Kind.SHRUNK})
 
@@ -62,23 +62,23 @@ class Watch:
         self._shipped = shipped
         self._pages: defaultdict[str, list[PageReading]] = defaultdict(list)
         self._histories: dict[str, History] = {}
-        self._seen: Counter[tuple[str, frozenset[str]]] = Counter()
+        self._seen: Counter[tuple[str, str, bool]] = Counter()
         self._coverages: list[Coverage] = []
         self._suspected: list[Doubt] = []
         self._urls: dict[tuple[str, str | None], tuple[str, str | None]] = {}  # (page type, race) → (URL, sha256)
         self.doubted: tuple[Doubt, ...] = ()  # what `require_undoubted` or `require_consistent` raised for
 
     def observe_page(self, body: bytes, ref: PageRef, record: PageRecord, *, sha256: str | None = None) -> None:
-        """Look at a page that was read: closely if it says other things than the pages before, and in samples.
+        """Look at a page that was read; closely at the first of each kind and at samples.
 
-        A close look takes longer than reading does, and most pages of an event are alike.
+        A close look takes longer than reading does, and most pages of an event are built alike.
         """
         page_type, race_id = str(ref.page_type), record.source_race_id if isinstance(record, RacePage) else None
         self._urls[page_type, race_id] = ref.url, sha256
-        kinds = (page_type, signals.kinds(record))
-        self._seen[kinds] += 1
+        kind = (page_type, *signals.kind_of(record))
+        self._seen[kind] += 1
         coverage: Coverage = {}
-        if (self._seen[kinds] - 1) % self._look_at_every == 0:
+        if (self._seen[kind] - 1) % self._look_at_every == 0:
             seen = observe(body, ref, self._readers.contract(ref.page_type))
             coverage = seen.coverage
             self._coverages.append(coverage)
