@@ -94,7 +94,7 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
         PipelineError: recorded with the run, whose id is in the details; what is served is unchanged then.
     """
     place.client.require_contact()  # refused before there is an event or a run to show for it
-    _admit(place.store, slug, source_event_id)
+    _admit(place.store, slug, source_event_id, listed=not options.dry_run)
     gate.admit_build(place.store, place.readers, place.fixtures, place.bus)
     if options.dry_run:
         return _dry_run(place, slug, source_event_id, options)
@@ -139,12 +139,12 @@ def ingest_event(place: Workplace, slug: str, source_event_id: str, options: Opt
     return _report(judged, outcome, run.name, run.run_id, run.started)
 
 
-def _admit(store: Store, slug: str, source_event_id: str) -> None:
+def _admit(store: Store, slug: str, source_event_id: str, *, listed: bool) -> None:
     """May an event be ingested now? One that a drift case stands in the way of is listed there, and stays as it is."""
     try:
         control.admit(store, Way.INGEST, pages=control.INGESTED)
     except StateError as error:
-        if error.kind is Kind.PAGE_TYPE_BLOCKED:
+        if error.kind is Kind.PAGE_TYPE_BLOCKED and listed:
             drift.note_refused(store, error.details["case"], event_rows.add_event(store, slug, source_event_id).id)
         raise
 
@@ -155,6 +155,9 @@ def _follow_up(place: Workplace, run: Run, watch: Watch | None, error: PipelineE
         return
     site = Site(place.store, place.client, place.archive, place.stops, place.readers, place.alarm)
     try:
+        if error.kind is Kind.PAGE_TYPE_BLOCKED:  # by a case that was confirmed meanwhile
+            drift.note_refused(place.store, error.details["case"], run.event.id)
+            return
         doubts = watch.doubts_about(error, {entry.url: entry.sha256 for entry in entries})
         case = probes.follow_up(site, doubts, event_id=run.event.id, run_id=run.run_id)
     except PipelineError as trouble:

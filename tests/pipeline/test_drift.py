@@ -18,6 +18,7 @@ from pipeline import document, drift
 from pipeline.alerts import Alarm
 from pipeline.drift import Case, Doubt
 from pipeline.errors import FetchError, Kind, PipelineError, StateError
+from pipeline.ingest import Options
 from pipeline.observe import Bus, Report
 from pipeline.service import Service, ServiceSettings
 from tests.support.site_client import SiteClient
@@ -114,6 +115,7 @@ def test_a_change_for_all_is_confirmed_blocks_and_is_undone_by_a_person(
         (first, "refused", "complete"),
         (fourth, "refused", "idle"),
     }
+    assert refused(lambda: service.ingest(fourth, Options(dry_run=True))).kind is Kind.PAGE_TYPE_BLOCKED
     assert refused(lambda: service.ingest_case(case.id)).kind is Kind.USAGE  # not while it is open
 
     site.change_markup(None)
@@ -268,21 +270,23 @@ def test_a_case_confirmed_while_a_run_is_under_way_stops_it_inside_the_transacti
     service: Service, names: list[str], client: SiteClient
 ) -> None:
     service.ingest(names[0])
-    publish = service.archive.record_served
-    last = threading.Event()
+    confirmed = threading.Event()
+    last_race = client.site.document(names[1].partition("/")[2]).races[0].source_race_id  # newest first
 
     def confirm(url: str) -> None:
-        if "view_race_result" in url and not last.is_set():
-            last.set()
+        if url.endswith(f"id={last_race}") and not confirmed.is_set():
+            confirmed.set()
             doubt = Doubt(page_type="entry_list", url="x", field=None, why="it looks odd", kind="coverage")
             case = drift.suspect(service.store, (doubt,))
             drift.decide(service.store, case.id, drift.CONFIRMED, "proved elsewhere", ())
 
     client.before = confirm
     error = refused(lambda: service.ingest(names[1]))
+    assert confirmed.is_set()
     assert error.kind is Kind.PAGE_TYPE_BLOCKED
-    assert service.event(names[1]).ingest_depth == "none"
-    assert publish == service.archive.record_served
+    row = service.event(names[1])
+    assert (row.state, row.ingest_depth) == ("failed", "none")
+    assert [(one.event, one.role) for one in only_case(service).events] == [(names[1], "refused")]
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
