@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -106,7 +107,7 @@ def test_a_change_for_all_is_confirmed_blocks_and_is_undone_by_a_person(
     client.requests.clear()
     before = service.event(first)
     for name in (first, fourth):
-        assert refused(lambda name=name: service.ingest(name)).kind is Kind.PAGE_TYPE_BLOCKED
+        assert refused(partial(service.ingest, name)).kind is Kind.PAGE_TYPE_BLOCKED
     assert client.requests == []
     assert service.event(first) == before
     assert service.event(fourth).state == "idle"
