@@ -26,6 +26,7 @@ from pipeline.service_drift import DriftActions
 from pipeline.service_gate import GateActions
 from pipeline.service_locks import LockActions
 from pipeline.service_recovery import RecoveryActions
+from pipeline.service_repair import RepairActions
 from pipeline.stopping import StopGroup
 from pipeline.ways import Way, way_in
 
@@ -66,7 +67,7 @@ class TrackIngestion(Struct, frozen=True):
     error: PipelineError | None
 
 
-class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, DriftActions, GateActions):
+class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, DriftActions, GateActions, RepairActions):
     """The pipeline behind every way in. Use as a context manager, or call `close`."""
 
     def __init__(

@@ -55,6 +55,8 @@ COMMANDS: dict[str, Command] = {
     "locks": Command("mre_console.cli.locks:app", "Who works on which event, and taking a lock from its holder."),
     "checks": Command("mre_console.cli.checks:command", "Is everything that is served as it must be?"),
     "drift": Command("mre_console.cli.drift:app", "Has LiveRC changed its pages? Cases, probes, canaries."),
+    "diff": Command("mre_console.cli.diff:command", "What moved between two pages: in words, by field, in markup."),
+    "repair": Command("mre_console.cli.repair:app", "Let changed pages be read again; accept, undo, export."),
     "disable": Command("mre_console.cli.control:disable", "Stop all ingestion, everywhere, until it is enabled."),
     "enable": Command("mre_console.cli.control:enable", "Allow ingestion again, once the checks have passed."),
     "control": Command("mre_console.cli.control:app", "Whether ingestion is enabled, and who disabled it."),
