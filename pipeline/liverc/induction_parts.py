@@ -265,7 +265,7 @@ def _place_titles(finder: Finder, of: Part, blocks: list[Block]) -> list[Block]:
         header = next(iter(of.rows.header.find(block.element)), None)
         titled.append(block._replace(titles=column_titles(header)))
     if any(block.titles for block in titled):
-        return titled
+        return _checked(finder, of, titled)
     wanted = {title for field in of.row_fields for title in field.columns}
     for block in titled:
         header = _title_row(block, wanted)
@@ -279,6 +279,19 @@ def _place_titles(finder: Finder, of: Part, blocks: list[Block]) -> list[Block]:
             finder.widen(way, "part", of.name, "rows", "header")
             return [block._replace(titles=column_titles(one)) for block, one in zip(titled, found, strict=True)]
     return titled
+
+
+def _checked(finder: Finder, of: Part, titled: list[Block]) -> list[Block]:
+    """Titles over another number of cells say nothing about which cell is which."""
+    odd = [(block, len(row)) for block in titled for row, _ in block.rows if len(row) != len(block.titles)]
+    if not odd:
+        return titled
+    block, cells = odd[0]
+    note = f"{len(block.titles)} titles stand over {cells} cells: nobody can tell which cell is which"
+    rows = sum(len(block.rows) for block in titled)
+    old = of.rows.header.source if of.rows and of.rows.header else ""
+    finder.note(_finding(f"{of.name}.columns", AMBIGUOUS, old, None, rows - len(odd), rows, note))
+    return [block._replace(titles=()) for block in titled]
 
 
 def _title_row(block: Block, wanted: set[str]) -> etree._Element | None:
