@@ -32,7 +32,8 @@ from pipeline.store import journal
 from pipeline.store import signals as rows
 from pipeline.store.database import Store
 from pipeline.store.signals import SignalRow
-from pipeline.suspicions import Suspicion, event_suspicions, page_suspicions
+from pipeline.store.totals import totals_have_held
+from pipeline.suspicions import Suspicion, event_suspicions, page_suspicions, totals_suspicions
 from pipeline.violations import Violation
 
 LOOK_AT_EVERY = 10  # of the pages of one run that are of one kind
@@ -104,7 +105,11 @@ class Watch:
         self, event_page: EventPage, races: Mapping[str, RacePage], violations: Iterable[Violation]
     ) -> None:
         """Pass if the pages of an event do not contradict each other; raises as `require_undoubted`."""
+        violations = tuple(violations)
         said = event_suspicions(event_page, races, violations, self._coverages)
+        totals = totals_suspicions(violations)
+        if totals and totals_have_held(self._store, event_page.source_event_id):
+            said += totals
         self._refuse(self._not_waived([self._doubt(one) for one in said]))
 
     def doubts_about(self, error: PipelineError, bodies: Mapping[str, str]) -> tuple[Doubt, ...]:

@@ -100,3 +100,25 @@ def test_a_repair_is_refused_without_a_confirmed_case_or_where_a_value_is_gone(o
         service.accept_repair(case.id, reason="I want it")
     assert refused.value.kind is Kind.USAGE
     assert service.contract_history() == ()
+
+
+def test_a_race_missing_from_the_list_is_doubted_where_totals_have_always_held(operator: Operator) -> None:
+    """The first row of the list is gone: only the number of laps in all can tell."""
+    service, events = operator.service, operator.events
+
+    def shorter(page_type: str, body: bytes) -> bytes:
+        if page_type != "event":
+            return body
+        start = body.index(b"<tr>", body.index(b'">Race Results<'))
+        first = body.index(b"<tr>", start + 4)
+        return body[:first] + body[body.index(b"</tr>", first) + 5 :]
+
+    operator.site.change_markup(shorter)
+    assert service.ingest(events[0]).warnings  # nothing is known yet, so a total alone refuses nothing
+    operator.site.change_markup(None)
+    for event in events:
+        service.ingest(event)
+    operator.site.change_markup(shorter)
+    error = operator.fails(events[1])
+    assert error.details["page_type"] == "event"
+    assert "race laps" in error.message
