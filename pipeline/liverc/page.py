@@ -54,3 +54,12 @@ class Fetcher(Protocol):
         admit: Callable[[], None] | None = None,
     ) -> Page:
         """One page, whole; see `Client.fetch`."""
+
+
+class Resource(Struct, frozen=True):
+    """Anything else of the site, for a page that is put together in a browser."""
+
+    status: int
+    content_type: str
+    body: bytes
+    url: str  # where redirects led
