@@ -12,7 +12,7 @@ WORKERS ?= 2
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format bench demo demo-headless faults lock clean tools
+.PHONY: help test lint format bench bench-drift demo demo-headless faults lock clean tools
 
 help:
 	@echo "make test           install what is missing, lint, type-check, run all tests"
@@ -21,6 +21,7 @@ help:
 	@echo "make demo           watch a simulated LiveRC being ingested, in the console"
 	@echo "make demo-headless  the same without a terminal, in under a minute"
 	@echo "make bench          measure, as ratios against the bare libraries"
+	@echo "make bench-drift    every kind of changed markup: is it noticed, is the right repair proposed"
 	@echo "make faults         the exhaustive crash, network and fuzz runs"
 	@echo "make lock           resolve the dependencies again into requirements.lock"
 	@echo "make clean          remove what these commands made"
@@ -62,6 +63,9 @@ format: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(PY) -m benchmarks
+
+bench-drift: $(VENV)/.installed
+	$(PY) -m benchmarks.drift
 
 demo: $(VENV)/.installed
 	@$(BIN)/mre demo

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from mre_console.settings import shipped_fixtures
 from mre_console.simulator.faults import Fault
 from mre_console.simulator.generate import World
 from mre_console.simulator.server import SimulatorServer
@@ -49,6 +50,7 @@ class Demo:
             data=folder / "data",
             site=self.server.url,
             crawl_delay=crawl_delay,
+            fixtures=shipped_fixtures(),
         )
 
     def __enter__(self) -> Demo:

@@ -47,6 +47,7 @@ class Settings:
     contact: str | None  # goes into the User-Agent
     release_dead: bool  # release the lock of a holder that is proven dead on this machine, without asking
     read_only: bool  # look, and refuse every action
+    drift_webhook: str | None  # told of drift in a JSON POST; may hold a secret: show `shown()` instead
     config_file: Path  # where config.toml is, or would be
     sources: Mapping[str, str]
 
@@ -60,6 +61,7 @@ class Settings:
             "contact": self.contact,
             "release_dead": self.release_dead,
             "read_only": self.read_only,
+            "drift_webhook": masked_webhook(self.drift_webhook),
         }
         return [Setting(name, value, self.sources[name]) for name, value in values.items()]
 
@@ -70,6 +72,14 @@ class Settings:
 def masked_url(url: str) -> str:
     """A database URL as it may be printed: without its password."""
     return parse_url(url).shown
+
+
+def masked_webhook(url: str | None) -> str | None:
+    """A webhook's address as it may be printed: whoever knows its path may post there."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}/…"
 
 
 def _database(text: str) -> str:
@@ -129,6 +139,24 @@ def _contact(text: str) -> str:
     return text
 
 
+def _webhook(text: str) -> str:
+    wanted = "an http(s) URL"
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(wanted) from error
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or port == 0
+        or not text.isprintable()
+        or " " in text
+    ):
+        raise ValueError(wanted)
+    return text
+
+
 def _yes_or_no(text: str) -> bool:
     if text.lower() not in (*_YES, *_NO):
         raise ValueError("yes or no")
@@ -145,7 +173,9 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "contact": _contact,
     "release_dead": _yes_or_no,
     "read_only": _yes_or_no,
+    "drift_webhook": _webhook,
 }
+_SECRETS = ("drift_webhook",)
 _FILE_TYPES: dict[str, tuple[type, ...]] = dict.fromkeys(_READERS, (str,)) | {
     "crawl_delay": (int, float),
     "release_dead": (bool,),
@@ -163,7 +193,7 @@ def _checked(name: str, text: str, source: str) -> Any:
     try:
         return _READERS[name](text)
     except ValueError as error:
-        shown = "…" if name == "db" and "@" in text else text  # it may hold a password
+        shown = "…" if name in _SECRETS or (name == "db" and "@" in text) else text  # it may hold a password
         raise StateError(
             Kind.USAGE,
             f"{name} = {shown!r} (from {source}) is not accepted: it must be {error}.",
@@ -259,6 +289,7 @@ def load_settings(
         contact=values.get("contact"),
         release_dead=values.get("release_dead", True),
         read_only=values.get("read_only", False),
+        drift_webhook=values.get("drift_webhook"),
         config_file=file,
         sources=sources,
     )

@@ -14,7 +14,7 @@ from functools import cached_property
 from pipeline import document, records
 from pipeline.errors import PipelineError
 from pipeline.findings import Finding, Severity
-from pipeline.liverc.build import parser_build
+from pipeline.liverc.readers import Readers
 from pipeline.race_checks import check_results
 from pipeline.replay import Pages, archived_pages, read_pages
 from pipeline.store import export
@@ -29,6 +29,7 @@ class KeptRun:
 
     store: Store
     archive: PageArchive | None
+    readers: Readers
     event_id: int
     event_name: str  # slug/id
     run_id: int
@@ -57,7 +58,7 @@ class KeptRun:
 
     @cached_property
     def pages(self) -> Pages:
-        return read_pages(self.bodies)
+        return read_pages(self.bodies, self.readers)
 
     def finding(self, check: str, message: str, *, severity: Severity = "error", **facts: object) -> Finding:
         """What is wrong with a run that nothing serves is only told: nobody can put it right, and nobody reads it."""
@@ -224,7 +225,7 @@ def archived_document(run: KeptRun) -> Iterator[Finding]:
 def determinism(run: KeptRun) -> Iterator[Finding]:
     """Three replays of the same pages, in three orders, give one document."""
     orders = (run.bodies, run.bodies[::-1], sorted(run.bodies))
-    found = {document.sha256(read_pages(order).build()) for order in orders}
+    found = {document.sha256(read_pages(order, run.readers).build()) for order in orders}
     if len(found) > 1:
         yield run.finding("determinism", f"three replays of its pages gave {len(found)} documents", found=sorted(found))
 
@@ -258,7 +259,7 @@ def _laps_by_driver(results: Iterable[records.Result]) -> dict[tuple[str, str | 
 
 
 def _readers_changed(run: KeptRun) -> bool:
-    return run.parser_build != parser_build()
+    return run.parser_build != run.readers.build
 
 
 def _severity(run: KeptRun) -> Severity:

@@ -1,4 +1,4 @@
-"""The checks of the program itself: do the shipped page sets still read as they must, and the same in any process?"""
+"""The checks of the program itself: do the page sets still read as they must, and the same in any process?"""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 
 from pipeline import fixtures
 from pipeline.findings import Finding
+from pipeline.fixtures import FixtureRoots
+from pipeline.liverc.readers import Readers
 
 SHOWN_DIFFERENCES = 5
 PROCESS_DEADLINE_S = 120.0
@@ -22,10 +24,10 @@ SURROUNDINGS = (
 )
 
 
-def regression(root: Path) -> Iterator[Finding]:
-    """Every shipped page set reads as its expected document."""
-    for folder in fixtures.list_sets(root):
-        replay = fixtures.replay(fixtures.load_set(folder))
+def regression(roots: FixtureRoots, readers: Readers) -> Iterator[Finding]:
+    """Every page set, shipped and captured, reads as its expected document: the gate's own replay."""
+    for info in fixtures.all_sets(roots):
+        replay = fixtures.replay_set(info, readers)
         if replay.failure is not None:
             yield _finding("regression", replay.event_id, f"cannot be read any more: {replay.failure}")
         elif replay.differences:
@@ -35,9 +37,9 @@ def regression(root: Path) -> Iterator[Finding]:
             yield _finding("regression", replay.event_id, text, differences=shown, count=count)
 
 
-def determinism(root: Path) -> Iterator[Finding]:
+def determinism(roots: FixtureRoots) -> Iterator[Finding]:
     """Three processes with other hash seeds, time zones and languages read every set into the same bytes."""
-    answers = _ask_processes(root)
+    answers = _ask_processes(roots)
     for event_id in sorted({event_id for answer in answers for event_id in answer}):
         found = {str(answer.get(event_id)) for answer in answers}
         if len(found) > 1:
@@ -45,9 +47,10 @@ def determinism(root: Path) -> Iterator[Finding]:
             yield _finding("determinism", event_id, text, found=sorted(found))
 
 
-def _ask_processes(root: Path) -> list[dict[str, str | None]]:
+def _ask_processes(roots: FixtureRoots) -> list[dict[str, str | None]]:
     places = [str(Path(fixtures.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]  # a checkout is not installed
-    command = [sys.executable, "-m", "pipeline.fixtures", str(root)]
+    command = [sys.executable, "-m", "pipeline.fixtures", str(roots.shipped)]
+    command += [] if roots.captured is None else [str(roots.captured.parent)]  # the data folder
     asked = [
         subprocess.Popen(  # noqa: S603  our own interpreter and module
             command,

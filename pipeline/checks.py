@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -23,7 +22,8 @@ from pipeline.check_documents import DOCUMENT_CHECKS, PAGE_CHECKS, KeptRun, arch
 from pipeline.check_rows import ROW_CHECKS, Scope
 from pipeline.errors import Kind, PipelineError, StateError
 from pipeline.findings import Finding, Severity
-from pipeline.liverc.build import parser_build
+from pipeline.fixtures import FixtureRoots
+from pipeline.liverc.readers import SHIPPED, Readers
 from pipeline.observe import Bus, progress_report
 from pipeline.stopping import StopSignal
 from pipeline.store import attempts as attempt_rows
@@ -89,17 +89,24 @@ class Bench:
 
     store: Store
     archive: PageArchive | None = None
-    fixtures: Path | None = None
+    fixtures: FixtureRoots | None = None
+    readers: Readers = SHIPPED
 
 
 def after_action(
-    store: Store, event_id: int, *, archive: PageArchive | None = None, fixtures: Path | None = None, asked_by: str = ""
+    store: Store,
+    event_id: int,
+    *,
+    archive: PageArchive | None = None,
+    fixtures: FixtureRoots | None = None,
+    readers: Readers = SHIPPED,
+    asked_by: str = "",
 ) -> CheckReport:
     """Check an event that was just recovered, record the answer, and hold the event if it is not as it must be.
 
     Call it when the action is committed. Raises StoreError where the database cannot be asked.
     """
-    return check(Bench(store, archive, fixtures), event_id, asked_by=asked_by or "recovery")
+    return check(Bench(store, archive, fixtures, readers), event_id, asked_by=asked_by or "recovery")
 
 
 def require(bench: Bench, event_id: int, *, asked_by: str) -> CheckReport:
@@ -152,7 +159,7 @@ def check(
         findings=findings,
         held=(),
     )
-    return _record(bench.store, event_id, report, asked_by, started) if record else report
+    return _record(bench, event_id, report, asked_by, started) if record else report
 
 
 # ---------------------------------------------------------------- running them
@@ -190,7 +197,9 @@ class _Work:
         with store.read():
             rows = consistency.kept_runs(store, event_id)
         for run_id, *facts in rows:
-            run = KeptRun(store, self.bench.archive, event_id, event_name, run_id, run_id == served, *facts)
+            run = KeptRun(
+                store, self.bench.archive, self.bench.readers, event_id, event_name, run_id, run_id == served, *facts
+            )
             severity = self.scope.severity(run_id)
             # A run that cannot be read back says so once, not once a check.
             if self._make("export", partial(_readable, run), severity):
@@ -214,13 +223,13 @@ class _Work:
             self._make("determinism", partial(determinism, run))
 
     def _check_program(self) -> None:
-        root = self.bench.fixtures
-        if root is None:
+        roots = self.bench.fixtures
+        if roots is None or roots.shipped is None:
             self.skipped["regression"] = "no page sets were given"
             return
-        self._make("regression", partial(check_program.regression, root))
+        self._make("regression", partial(check_program.regression, roots, self.bench.readers))
         if self.scope.event_id is None:
-            self._make("determinism", partial(check_program.determinism, root))
+            self._make("determinism", partial(check_program.determinism, roots))
 
     def _make(self, name: str, function: Callable[[], Iterable[Finding]], severity: Severity = "error") -> bool:
         """Make one check in one consistent read; `severity`: of not being able to. True: it found nothing."""
@@ -251,7 +260,8 @@ def _readable(run: KeptRun) -> Iterator[Finding]:
 # ---------------------------------------------------------------- what follows
 
 
-def _record(store: Store, event_id: int | None, report: CheckReport, asked_by: str, started: int) -> CheckReport:
+def _record(bench: Bench, event_id: int | None, report: CheckReport, asked_by: str, started: int) -> CheckReport:
+    store = bench.store
     row = CheckRunRow(
         id=0,
         event_id=event_id,
@@ -263,7 +273,7 @@ def _record(store: Store, event_id: int | None, report: CheckReport, asked_by: s
         warning_count=report.warnings,
         checks=msgspec.json.encode(report.checks).decode(),
         findings=msgspec.json.encode(report.findings[:RECORDED_FINDINGS]).decode(),
-        parser_build=parser_build(),
+        parser_build=bench.readers.build,
     )
     with store.write():
         run_id = check_runs.insert(store, row)

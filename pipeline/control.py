@@ -1,28 +1,34 @@
 """The global switch, and the one question that every way in asks: may this be done now?
 
-Ingestion is `enabled`, `disabled` (nothing is fetched and nothing is published) or `protected` (only recovery writes).
-It is asked three times: when work begins, before each request to the site, and inside the publishing transaction, where
-the answer is final: once `disable` has returned and says so, nothing is published any more.
+Ingestion is `enabled`, `disabled` (nothing is fetched and nothing is published) or `protected` (only recovery writes);
+a page type that a confirmed drift case blocks is not read either. It is asked three times: when work begins, before
+each request to the site, and inside the publishing transaction, where the answer is final: once `disable` has returned
+and says so, nothing is published any more.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Collection
 from enum import StrEnum
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import msgspec
 from msgspec import Struct
 
+from pipeline import drift, gate
 from pipeline.errors import Kind, StateError, StoreError
 from pipeline.store import check_runs, journal
 from pipeline.store import control as rows
+from pipeline.store import drift as drift_rows
 from pipeline.store.check_runs import CheckRunRow
 from pipeline.store.control import ControlRow
 from pipeline.store.database import Store
 from pipeline.ways import DISABLED, ENABLED, PROTECTED, REFUSED, Way
 
+INGESTED = ("event", "race_result", "entry_list")  # the page types that any ingestion of an event may need
 REQUEST_MAX_AGE_S = 1.0  # how old the answer before a request may be: one read a second, not one a page
 
 
@@ -51,17 +57,28 @@ class ControlState(Struct, frozen=True):
 # ---------------------------------------------------------------- the question
 
 
-def admit(store: Store, way: Way, moment: Moment = Moment.BEGIN) -> None:
-    """Return where `way` is open now. Raises StateError DISABLED with who closed it and why, StoreError."""
+def admit(
+    store: Store, way: Way, moment: Moment = Moment.BEGIN, *, pages: Collection[str] = (), build: str | None = None
+) -> None:
+    """Return where `way` is open now, none of the page types that it needs is blocked, and `build` may be used.
+
+    Raises StateError DISABLED with who closed it and why, PAGE_TYPE_BLOCKED with the drift case, GATE_CLOSED with the
+    page set that does not read as it must; StoreError.
+    """
     if way is Way.RECOVERY:
         return
     if moment is Moment.REQUEST:
-        control = _recent.get(store)
+        gates = _recent.get(store)
     else:
-        control = rows.read_to_publish(store) if moment is Moment.PUBLISH else rows.read(store)
-        _recent.put(store, control)
-    if way in REFUSED[control.mode]:
-        raise refusal(control, way)
+        gates = _Gates.read(store, to_publish=moment is Moment.PUBLISH)
+        _recent.put(store, gates)
+    if way in REFUSED[gates.control.mode]:
+        raise refusal(gates.control, way)
+    for page_type in pages:
+        if page_type in gates.blocked:
+            raise drift.refusal(page_type, gates.blocked[page_type])
+    if build is not None:
+        gate.require_green(store, build)
 
 
 def run_way(run_kind: str) -> Way:
@@ -83,25 +100,38 @@ def refusal(control: ControlRow, way: Way) -> StateError:
     )
 
 
+class _Gates(NamedTuple):
+    """All that may stand in the way, as one read told it."""
+
+    control: ControlRow
+    blocked: dict[str, int]  # page type → the drift case that blocks it
+
+    @classmethod
+    def read(cls, store: Store, *, to_publish: bool = False) -> _Gates:
+        with store.read():  # inside a write transaction it joins that
+            control = rows.read_to_publish(store) if to_publish else rows.read(store)
+            return cls(control, drift_rows.blocked(store))
+
+
 class _Recent:
-    """The switch as each open database last told it."""
+    """The gates as each open database last told them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._read: WeakKeyDictionary[Store, tuple[float, ControlRow]] = WeakKeyDictionary()
+        self._read: WeakKeyDictionary[Store, tuple[float, _Gates]] = WeakKeyDictionary()
 
-    def get(self, store: Store) -> ControlRow:
+    def get(self, store: Store) -> _Gates:
         with self._lock:
-            at, control = self._read.get(store, (float("-inf"), ControlRow()))
+            at, gates = self._read.get(store, (float("-inf"), _Gates(ControlRow(), {})))
         if time.monotonic() - at <= REQUEST_MAX_AGE_S:
-            return control
-        fresh = rows.read(store)
+            return gates
+        fresh = _Gates.read(store)
         self.put(store, fresh)
         return fresh
 
-    def put(self, store: Store, control: ControlRow) -> None:
+    def put(self, store: Store, gates: _Gates) -> None:
         with self._lock:
-            self._read[store] = (time.monotonic(), control)
+            self._read[store] = (time.monotonic(), gates)
 
     def forget(self, store: Store) -> None:
         with self._lock:

@@ -40,6 +40,8 @@ class Kind(StrEnum):
     REDIRECT_REFUSED = "REDIRECT_REFUSED"
     ROBOTS_DISALLOWED = "ROBOTS_DISALLOWED"
     ROBOTS_UNAVAILABLE = "ROBOTS_UNAVAILABLE"
+    BROWSER_FAILED = "BROWSER_FAILED"
+    BROWSER_MISSING = "BROWSER_MISSING"
     # parse
     PAGE_UNRECOGNISED = "PAGE_UNRECOGNISED"
     FIELD_MISSING = "FIELD_MISSING"
@@ -135,6 +137,12 @@ TABLE: dict[Kind, Rule] = {
     ),
     Kind.ROBOTS_UNAVAILABLE: Rule(
         _F, True, 3, 503, "robots.txt could not be read, so nothing may be fetched; try again later."
+    ),
+    Kind.BROWSER_FAILED: Rule(
+        _F, True, 3, 502, "Look at the screenshot, DOM and console log that were kept; --debug-browser shows it live."
+    ),
+    Kind.BROWSER_MISSING: Rule(
+        _F, False, 3, 501, "Install one (`playwright install chromium`, or your system's), or use --browser never."
     ),
     Kind.PAGE_UNRECOGNISED: Rule(
         _P,

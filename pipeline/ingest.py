@@ -7,34 +7,29 @@ became of the run.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
 
 from msgspec import Struct
 
-from pipeline import control, document, records, validate
+from pipeline import control, document, drift, gate, probes, records, validate
+from pipeline.collecting import Collected, Collector, Progress, Workplace
 from pipeline.debugging import PageFolder
-from pipeline.errors import FetchError, Kind, NormaliseError, PipelineError, Stage
-from pipeline.leases import LockPolicy
-from pipeline.liverc import urls
-from pipeline.liverc.client import Client
-from pipeline.liverc.errand import Clock
-from pipeline.liverc.markup import page_facts
-from pipeline.liverc.page import Page
-from pipeline.liverc.readers import read_page
+from pipeline.errors import Kind, PipelineError, Stage, StateError, StoreError
 from pipeline.observe import Bus, Report, progress_report, refusal_report
-from pipeline.runs import DEFAULT_POLICY, Run, reason_of
-from pipeline.stopping import StopGroup, StopSignal
+from pipeline.probes import Site
+from pipeline.runs import Run, reason_of
+from pipeline.stopping import StopSignal
 from pipeline.store import events as event_rows
-from pipeline.store.archive import PageArchive, PageBatch, PageEntry
+from pipeline.store.archive import PageBatch, PageEntry
 from pipeline.store.database import Store
 from pipeline.violations import Violation, require_valid
+from pipeline.watching import Watch
 from pipeline.ways import Way
 
+logger = logging.getLogger("mre.pipeline")
 RUN_DEADLINE_S = 30 * 60.0
 
 
@@ -63,20 +58,6 @@ class IngestReport(Struct, frozen=True):
     seconds: float
 
 
-@dataclass(frozen=True)
-class Workplace:
-    """What an ingestion works with."""
-
-    store: Store
-    client: Client
-    archive: PageArchive
-    bus: Bus
-    stops: StopGroup
-    debug_root: Path
-    policy: LockPolicy = DEFAULT_POLICY
-    clock: Clock = field(default_factory=Clock)  # what deadlines are measured by; the client's own
-
-
 def ingest_event(
     place: Workplace,
     slug: str,
@@ -94,12 +75,20 @@ def ingest_event(
     """
     try:
         place.client.require_contact()  # refused before there is an event or a run to show for it
-        control.admit(place.store, Way.INGEST)
+        _admit(place.store, slug, source_event_id, listed=not options.dry_run)
+        gate.admit_build(place.store, place.readers, place.fixtures, place.bus)
         if options.dry_run:
             return _dry_run(place, slug, source_event_id, options)
         known = event_rows.add_event(place.store, slug, source_event_id)
         run = Run.begin(
-            place.store, place.bus, known, kind="ingest", trigger=options.trigger, policy=place.policy, claim=claim
+            place.store,
+            place.bus,
+            known,
+            kind="ingest",
+            trigger=options.trigger,
+            policy=place.policy,
+            claim=claim,
+            build=place.readers.build,
         )
     except PipelineError as error:
         place.bus.publish(refusal_report(error, event=f"{slug}/{source_event_id}"))
@@ -108,10 +97,12 @@ def ingest_event(
     place.stops.add(run.signal)
     folder = PageFolder(place.debug_root / f"run-{run.run_id}") if options.debug else None
     pages = PageBatch(place.archive)
-    collector = Collector(place, run, run.signal, place.clock.now() + options.deadline_s, folder, pages)
+    watch = place.watch(source_event_id)
+    deadline = place.clock.now() + options.deadline_s
+    collector = Collector(place, run, run.signal, deadline, folder, pages, watch=watch)
     try:
         collected = collector.collect(event.track_slug, source_event_id)
-        judged = judge(collected, run)
+        judged = judge(collected, run, watch)
         validate.check_shrink(judged.races, judged.laps, event.race_count, event.lap_count, allow=options.allow_shrink)
         run.pages_manifest = pages.write_manifest(run.archive_key, collector.entries)
         collector.check()
@@ -121,11 +112,45 @@ def ingest_event(
         run.pages_manifest = _manifest_of_failure(run, pages, collector.entries)
         run.fail(reason)
         if isinstance(error, PipelineError):
+            _follow_up(place, run, watch, reason, collector.entries)
             raise reason from (None if reason is error else error)
         raise
     finally:
         place.stops.discard(run.signal)
+    if watch is not None and place.alarm is not None:
+        try:
+            watch.remember(run.run_id, place.alarm)
+        except StoreError as error:  # what was published stays; there is less to compare the next pages with
+            logger.warning("what the pages of run %d looked like could not be kept: %s", run.run_id, error.message)
     return _report(judged, outcome, run.name, run.run_id, run.started)
+
+
+def _admit(store: Store, slug: str, source_event_id: str, *, listed: bool) -> None:
+    """May an event be ingested now? One that a drift case stands in the way of is listed there, and stays as it is."""
+    try:
+        control.admit(store, Way.INGEST, pages=control.INGESTED)
+    except StateError as error:
+        if error.kind is Kind.PAGE_TYPE_BLOCKED and listed:
+            drift.note_refused(store, error.details["case"], event_rows.add_event(store, slug, source_event_id).id)
+        raise
+
+
+def _follow_up(place: Workplace, run: Run, watch: Watch | None, error: PipelineError, entries: list[PageEntry]) -> None:
+    """A run failed: where its pages are doubted, a drift case says so and probes decide it. Never hides the failure."""
+    if watch is None or place.alarm is None or "not_recorded" in error.details:  # who lost the lease says nothing
+        return
+    site = Site(place.store, place.client, place.archive, place.stops, place.readers, place.alarm)
+    try:
+        if error.kind is Kind.PAGE_TYPE_BLOCKED:  # by a case that was confirmed meanwhile
+            drift.note_refused(place.store, error.details["case"], run.event.id)
+            return
+        doubts = watch.doubts_about(error, {entry.url: entry.sha256 for entry in entries})
+        case = probes.follow_up(site, doubts, event_id=run.event.id, run_id=run.run_id)
+    except PipelineError as trouble:
+        logger.warning("the drift of run %d could not be followed up: %s", run.run_id, trouble.message)
+        return
+    if case is not None:
+        error.with_details(drift_case=case.id, drift_state=case.state, drift_verdict=case.verdict)
 
 
 def _manifest_of_failure(run: Run, pages: PageBatch, entries: list[PageEntry]) -> str | None:
@@ -185,10 +210,11 @@ def _dry_run(place: Workplace, slug: str, source_event_id: str, options: Options
     place.stops.add(signal)
     started = time.monotonic()
     folder = PageFolder(place.debug_root / f"dry-{source_event_id}") if options.debug else None
-    collector = Collector(place, progress, signal, place.clock.now() + options.deadline_s, folder)
+    watch = place.watch(source_event_id)
+    collector = Collector(place, progress, signal, place.clock.now() + options.deadline_s, folder, watch=watch)
     try:
         collected = collector.collect(slug, source_event_id)
-        judged = judge(collected, progress)
+        judged = judge(collected, progress, watch)
     except PipelineError as error:
         if signal.tripped:
             raise signal.error() from error
@@ -200,166 +226,6 @@ def _dry_run(place: Workplace, slug: str, source_event_id: str, options: Options
         validate.check_shrink(judged.races, judged.laps, known.race_count, known.lap_count, allow=options.allow_shrink)
     same = known is not None and known.document_sha256 == judged.sha256
     return _report(judged, "unchanged" if same else "would_publish", f"{slug}/{source_event_id}", None, started)
-
-
-class Progress(Protocol):
-    """What the stages report to: a recorded run, or a dry run that only narrates."""
-
-    def enter(self, stage: str) -> None: ...
-    def pages(self, done: int, total: int | None) -> None: ...
-    def learn(self, page: records.EventPage) -> None: ...
-    def span(self, name: str, **attributes: object) -> AbstractContextManager[dict[str, object]]: ...
-    def log(self, name: str, message: str, *, severity: str = "info", **fields: object) -> None: ...
-
-
-@dataclass
-class Collected:
-    """What the pages of one event say, and the archive entries of the pages that said it."""
-
-    event_page: records.EventPage
-    races: dict[str, records.RacePage] = field(default_factory=dict)
-    entry_list: records.EntryListPage | None = None
-
-
-@dataclass
-class Collector:
-    """Fetches and reads the pages of one event, politely and in a fixed order."""
-
-    place: Workplace
-    progress: Progress
-    signal: StopSignal
-    deadline: float  # monotonic seconds, by the workplace's clock
-    folder: PageFolder | None = None  # where --debug keeps what was fetched and read
-    batch: PageBatch | None = None  # where pages go to the archive; None: nowhere
-    entries: list[PageEntry] = field(default_factory=list)  # what went there
-    fetched: int = 0
-
-    def collect(self, slug: str, source_event_id: str) -> Collected:
-        """All pages of the event.
-
-        Raises:
-            FetchError: a page could not be had. ParseError: a page could not be read. NormaliseError: it has no races.
-        """
-        page = self._read(urls.event_url(slug, source_event_id))
-        assert isinstance(page, records.EventPage)
-        if page.event_name:  # the empty shell of an unknown id has none, and would wipe out what is known
-            self.progress.learn(page)
-        collected = Collected(page)
-        if not page.races:
-            raise NormaliseError(
-                Kind.NO_RACES,
-                f"event {source_event_id} has no races on its page",
-                url=urls.event_url(slug, source_event_id),
-            )
-        total = 1 + len(page.races) + page.has_entry_list
-        self.progress.pages(1, total)
-        if page.has_entry_list:
-            collected.entry_list = self._entry_list(slug, source_event_id)
-            self.progress.pages(2, total)
-        for link in page.races:
-            collected.races[link.source_race_id] = self._race(slug, link)
-            self.progress.pages(total - len(page.races) + len(collected.races), total)
-        return collected
-
-    def _race(self, slug: str, link: records.RaceLink) -> records.RacePage:
-        try:
-            page = self._read(urls.race_url(slug, link.source_race_id))
-        except PipelineError as error:
-            raise error.with_details(race_id=link.source_race_id, race_label=link.race_label) from error
-        assert isinstance(page, records.RacePage)
-        return page
-
-    def _entry_list(self, slug: str, source_event_id: str) -> records.EntryListPage | None:
-        try:
-            page = self._read(urls.entry_list_url(slug, source_event_id))
-        except FetchError as error:
-            if error.kind is not Kind.NOT_FOUND:
-                raise
-            self.progress.log(
-                "entry_list_missing",
-                "the event page links an entry list, but there is no such page",
-                severity="warning",
-            )
-            return None
-        assert isinstance(page, records.EntryListPage)
-        return page
-
-    def _read(self, url: str) -> records.PageRecord:
-        self.check()
-        ref = urls.parse_url(url)
-        race = {"race_id": ref.id} if ref.page_type is urls.PageType.RACE_RESULT else {}
-        page = self._fetch(url, ref, race)
-        self.progress.enter(Stage.PARSE)
-        if self.folder is not None:
-            self.folder.keep_page(page.body, ref)
-        began = time.perf_counter()
-        with self.progress.span("lap_extraction" if race else "page_read", page_type=str(ref.page_type), **race):
-            record = read_page(page.body, ref)
-        if isinstance(record, records.RacePage):
-            laps = sum(len(racer.laps) for racer in record.racers)
-            self.progress.log(
-                "laps_extracted",
-                f"race {ref.id}: {laps:,} laps of {len(record.rows)} drivers",
-                severity="debug",
-                race_id=ref.id,
-                drivers=len(record.rows),
-                laps=laps,
-                duration_ms=round((time.perf_counter() - began) * 1000, 3),
-            )
-        if self.folder is not None:
-            self.folder.keep_record(record, ref)
-        return record
-
-    def _fetch(self, url: str, ref: urls.PageRef, race: dict[str, str | None]) -> Page:
-        """One page of the site, kept in the archive."""
-        self.progress.enter(Stage.FETCH)
-        name = "race" if race else str(ref.page_type)
-        with self.progress.span(f"{name}_page_fetch", url=url, page_type=str(ref.page_type), **race) as facts:
-            page = self.place.client.fetch(
-                url, ref.page_type, stop=self.signal.event, deadline=self.deadline, admit=self._admit
-            )
-            facts.update(method=page.how, attempts=page.attempts, bytes=len(page.body), request_ms=page.duration_ms)
-        self.fetched += 1
-        sha256 = self._keep(page)
-        self.progress.log(
-            f"{name}_page_fetched",
-            f"{page.url}: {len(page.body):,} bytes in {page.duration_ms} ms",
-            severity="debug",
-            url=page.url,
-            page_type=str(ref.page_type),
-            method=page.how,
-            duration_ms=page.duration_ms,
-            attempt=page.attempts,
-            sha256=sha256,
-        )
-        return page
-
-    def _admit(self) -> None:
-        control.admit(self.place.store, Way.INGEST, control.Moment.REQUEST)
-
-    def _keep(self, page: Page) -> str | None:
-        """The name of the page's bytes in the archive, where they are kept."""
-        if self.batch is None:
-            return None
-        sha256 = self.batch.put(page.body, page.gzipped)
-        self.entries.append(
-            PageEntry(
-                url=page.url,
-                page_type=page.page_type,
-                fetched_at_ms=page.fetched_at_ms,
-                how=page.how,
-                sha256=sha256,
-                build_marker=page_facts(page.body).build_marker,
-                status=page.status,
-            )
-        )
-        return sha256
-
-    def check(self) -> None:
-        """Between pages: stop when asked to, and when the run has had its time."""
-        self.signal.check()
-        if self.place.clock.now() >= self.deadline:
-            raise FetchError(Kind.TIMEOUT, "the run passed its deadline and was ended", pages_done=self.fetched)
 
 
 class Judged:
@@ -374,13 +240,18 @@ class Judged:
         self.laps = sum(len(result.laps) for race in event.races for result in race.results)
 
 
-def judge(collected: Collected, progress: Progress) -> Judged:
-    """Pages → canonical document → violations. Raises NormaliseError where the document must not be published."""
+def judge(collected: Collected, progress: Progress, watch: Watch | None = None) -> Judged:
+    """Pages → canonical document → violations.
+
+    Raises NormaliseError where the document must not be published, ParseError where `watch` doubts the pages.
+    """
+    if watch is not None:
+        watch.require_undoubted()
     with progress.span("normalise"):
-        return _judge(collected, progress)
+        return _judge(collected, progress, watch)
 
 
-def _judge(collected: Collected, progress: Progress) -> Judged:
+def _judge(collected: Collected, progress: Progress, watch: Watch | None) -> Judged:
     progress.enter(Stage.NORMALISE)
     event = document.build_event(collected.event_page, collected.races, collected.entry_list)
     progress.enter("validate")
@@ -395,4 +266,6 @@ def _judge(collected: Collected, progress: Progress) -> Judged:
             field=violation.field,
         )
     require_valid(violations)
+    if watch is not None:
+        watch.require_consistent(collected.event_page, collected.races, violations)
     return Judged(event, tuple(v for v in violations if v.severity == "warning"))

@@ -10,7 +10,9 @@ import os
 import secrets
 import stat
 import sys
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 
@@ -69,6 +71,44 @@ def take(folder: Path, name: str) -> LockFile | None:
             return None
         _held.add(descriptor)
         return LockFile(path, descriptor)
+    return None
+
+
+@contextmanager
+def alone(path: Path, patience_s: float) -> Iterator[bool]:
+    """Be the only one inside who named this file, here or in another process; whoever dies inside is out.
+
+    Gives False where that cannot be had within `patience_s`, or not at all: what is done inside must then stand being
+    done twice.
+    """
+    descriptor = _waited_for(path, patience_s)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _waited_for(path: Path, patience_s: float) -> int | None:
+    if sys.platform == "win32":
+        return None
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    os.close(descriptor)
+                    return None
+                time.sleep(0.02)
+            except OSError:
+                os.close(descriptor)
+                raise
+            else:
+                return descriptor
     return None
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from pipeline import leases, schedule
+from pipeline import drift, leases, schedule
 from pipeline.errors import Envelope
-from pipeline.snapshot import EventLine, LapLine, LiveRun, LogLine, RaceLine, ResultLine, Snapshot, Totals
+from pipeline.snapshot import EventLine, GateLine, LapLine, LiveRun, LogLine, RaceLine, ResultLine, Snapshot, Totals
 from pipeline.store import control, overview, workers
+from pipeline.store import gate as gate_rows
 from pipeline.store.control import ControlRow
 from pipeline.store.database import Store
 
@@ -29,6 +30,7 @@ class Status(Struct, frozen=True):
     locks: tuple[leases.LockView, ...]
     warnings: tuple[LogLine, ...]  # not acknowledged yet
     control: ControlRow  # the global switch
+    drift: drift.DriftPicture  # open cases, and the page types that they block
 
     @property
     def expired(self) -> tuple[leases.LockView, ...]:
@@ -36,8 +38,10 @@ class Status(Struct, frozen=True):
         return tuple(lock for lock in self.locks if lock.expired)
 
 
-def take_snapshot(store: Store, *, text: str, limit: int, after_log_id: int, log_limit: int) -> Snapshot:
-    """One consistent picture of everything. Raises StoreError."""
+def take_snapshot(
+    store: Store, *, text: str, limit: int, after_log_id: int, log_limit: int, build: str | None = None
+) -> Snapshot:
+    """One consistent picture of everything; `build`: of the readers, whose gate is in it. Raises StoreError."""
     with store.read():
         rows, matching = overview.event_lines(store, text=text, limit=limit)
         return Snapshot(
@@ -52,6 +56,8 @@ def take_snapshot(store: Store, *, text: str, limit: int, after_log_id: int, log
             control=control.read(store),
             workers=workers.list_workers(store),
             schedule=schedule.health(store),
+            gate=None if build is None else gate_line(store, build),
+            drift=drift.picture(store),
         )
 
 
@@ -67,7 +73,25 @@ def take_status(store: Store) -> Status:
             locks=leases.list_locks(store),
             warnings=_log_lines(overview.open_warnings(store, limit=WARNINGS_SHOWN)),
             control=control.read(store),
+            drift=drift.picture(store),
         )
+
+
+def gate_line(store: Store, build: str) -> GateLine:
+    """Whether a build of the readers may be used, as it was last judged."""
+    row = gate_rows.find(store, build)
+    if row is None:
+        return GateLine(build, "unknown")
+    return GateLine(
+        build,
+        "green" if row.passed else "red",
+        row.set_count,
+        row.failing_set,
+        row.failing_field,
+        row.first_difference,
+        row.changed_at,
+        row.checked_at,
+    )
 
 
 def races(store: Store, event_id: int) -> tuple[RaceLine, ...]:

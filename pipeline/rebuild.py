@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from pipeline import document, leases, records, replay
 from pipeline.errors import Envelope, Kind, PipelineError, StateError
 from pipeline.leases import LockPolicy
-from pipeline.liverc.build import parser_build
+from pipeline.liverc.readers import SHIPPED, Readers
 from pipeline.observe import Bus
 from pipeline.runs import Run, reason_of
 from pipeline.stopping import StopGroup, StopSignal
@@ -70,6 +70,7 @@ class Site:
     stops: StopGroup
     policy: LockPolicy
     mode: Mode
+    readers: Readers = SHIPPED
 
 
 def choose(archive: PageArchive, source_event_id: str | None) -> tuple[ServedPages, ...]:
@@ -123,10 +124,10 @@ def _rebuild(site: Site, one: ServedPages) -> Rebuilt:
         equal=False,
         recorded_sha256=one.document_sha256,
         recorded_build=one.parser_build,
-        build=parser_build(),
+        build=site.readers.build,
     )
     try:
-        return _judge(site, one, Reading.of(site.archive, one), answer)
+        return _judge(site, one, Reading.of(site.archive, one, site.readers), answer)
     except PipelineError as error:
         if error.kind is Kind.INTERRUPTED:
             raise
@@ -142,9 +143,9 @@ class Reading:
     sha256: str
 
     @classmethod
-    def of(cls, archive: PageArchive, one: ServedPages) -> Reading:
+    def of(cls, archive: PageArchive, one: ServedPages, readers: Readers = SHIPPED) -> Reading:
         """Raises StoreError ARCHIVE_FAILED, ParseError, NormaliseError."""
-        pages = replay.read_pages(replay.archived_pages(archive, one.manifest))
+        pages = replay.read_pages(replay.archived_pages(archive, one.manifest), readers)
         event = pages.build()
         require_valid(pages.check(event))
         assert pages.event is not None
@@ -179,7 +180,16 @@ def _judge(site: Site, one: ServedPages, reading: Reading, answer: Rebuilt) -> R
 def _publish(site: Site, one: ServedPages, reading: Reading) -> tuple[int, str]:
     """One run, from reading on. Raises StateError LOCK_HELD, LEASE_LOST; StoreError."""
     event = event_rows.add_event(site.store, one.track_slug, one.source_event_id)
-    run = Run.begin(site.store, site.bus, event, kind="ingest", trigger=TRIGGER, policy=site.policy, way=Way.RECOVERY)
+    run = Run.begin(
+        site.store,
+        site.bus,
+        event,
+        kind="ingest",
+        trigger=TRIGGER,
+        policy=site.policy,
+        way=Way.RECOVERY,
+        build=site.readers.build,
+    )
     site.stops.add(run.signal)
     try:
         run.learn(reading.page)

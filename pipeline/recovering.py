@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from msgspec import Struct
 
 from pipeline import checks, recovery
 from pipeline.checks import CheckReport
 from pipeline.errors import PipelineError, StateError
+from pipeline.fixtures import FixtureRoots
+from pipeline.liverc.readers import Readers
 from pipeline.observe import Bus
 from pipeline.plans import Plan, Rollback
 from pipeline.recovery import Action
@@ -46,7 +47,8 @@ class Recoverer:
     store: Store
     bus: Bus
     archive: PageArchive
-    fixtures: Path | None
+    fixtures: FixtureRoots
+    readers: Readers
     who: str
     reason: str
     trigger: str
@@ -66,6 +68,7 @@ class Recoverer:
                 plan.event_id,
                 archive=self.archive,
                 fixtures=self.fixtures if replay else None,
+                readers=self.readers,
                 asked_by=f"action {action.id}",
             )
         except PipelineError as error:

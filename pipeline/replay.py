@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from pipeline import document, records, validate
 from pipeline.errors import Kind, NormaliseError
-from pipeline.liverc.readers import read_page
+from pipeline.liverc.readers import SHIPPED, Readers
 from pipeline.liverc.urls import parse_url
 from pipeline.store.archive import PageArchive
 from pipeline.violations import Violation
@@ -37,14 +37,14 @@ class Pages:
         return validate.check(event, self.event, self.races, self.entry_list)
 
 
-def read_pages(pages: Iterable[tuple[str, bytes]]) -> Pages:
+def read_pages(pages: Iterable[tuple[str, bytes]], readers: Readers = SHIPPED) -> Pages:
     """Read pages, given as (URL, body) in any order.
 
     Raises ParseError, StateError USAGE for a URL that is no page's.
     """
     said = Pages()
     for url, body in pages:
-        record = read_page(body, parse_url(url))
+        record = readers.read(body, parse_url(url))
         match record:
             case records.EventPage():
                 said.event = record

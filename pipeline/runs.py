@@ -51,9 +51,11 @@ class Run:
         *,
         way: Way = Way.INGEST,
         lock: lockfiles.LockFile | None = None,
+        build: str | None = None,
     ) -> None:
         self.store = store
         self.way = way
+        self.build = build or parser_build()
         self.bus = bus
         self.event = event
         self.fence = fence
@@ -100,26 +102,27 @@ class Run:
         policy: LockPolicy = DEFAULT_POLICY,
         way: Way | None = None,
         claim: Callable[[], None] | None = None,
+        build: str | None = None,
     ) -> Run:
         """Take the lease, walk to `running` and insert the run record, in one transaction.
 
         A lease whose holder is proven dead is released first, unless the policy says no. `way` is what the global
         switch judges by, where the kind alone does not tell. `claim` is called in that transaction, once the lease is
-        taken; what it raises undoes it.
+        taken; what it raises undoes it. `build`: of the readers; None: the shipped ones.
         Raises:
-            StateError: DISABLED; EVENT_HELD, where no person asked; LOCK_HELD, with what is known of the holder;
-                ILLEGAL_TRANSITION. StoreError.
+            StateError: DISABLED; PAGE_TYPE_BLOCKED; GATE_CLOSED; EVENT_HELD, where no person asked; LOCK_HELD, with
+                what is known of the holder; ILLEGAL_TRANSITION. StoreError.
         """
         way = way or control.run_way(kind)
         lock = lockfiles.take(policy.folder, event.source_event_id) if policy.folder else None
         try:
             try:
-                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger, claim=claim)
+                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger, claim=claim, build=build)
             except StateError as error:
                 may_release = error.kind is Kind.LOCK_HELD and policy.release_dead
                 if not (may_release and leases.release_dead(store, bus, event.id)):
                     raise
-                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger, claim=claim)
+                run = cls._begin(store, bus, event, lock, way, kind=kind, trigger=trigger, claim=claim, build=build)
         except BaseException:
             if lock is not None:
                 lock.drop()
@@ -139,12 +142,13 @@ class Run:
         kind: str,
         trigger: str,
         claim: Callable[[], None] | None,
+        build: str | None,
     ) -> Run:
         holder = encode_holder(this_holder(lock))
         with store.write():
-            control.admit(store, way)
+            control.admit(store, way, pages=control.INGESTED, build=build or parser_build())
             run_id = run_rows.insert_run(
-                store, event.id, kind=kind, trigger=trigger, holder_json=holder, parser_build=parser_build()
+                store, event.id, kind=kind, trigger=trigger, holder_json=holder, parser_build=build or parser_build()
             )
             token = lease_rows.acquire(store, event.id, run_id, holder, TTL_MS)
             if token is None:
@@ -156,7 +160,7 @@ class Run:
             if event.state == "failed":
                 run_rows.transition(store, event.id, "idle")
             run_rows.transition(store, event.id, "running")
-            run = cls(store, bus, event, lease_rows.Fence(event.id, run_id, token), way=way, lock=lock)
+            run = cls(store, bus, event, lease_rows.Fence(event.id, run_id, token), way=way, lock=lock, build=build)
             start = Report("ingestion_start", f"run {run_id} of {run.name} begins", fields={"trigger": trigger})
             run._write_log(start)
         run._report(start)  # only now can anybody who hears it find the run
@@ -243,7 +247,7 @@ class Run:
         Returns:
             `published` or `unchanged`.
         Raises:
-            StateError: LEASE_LOST, DISABLED. StoreError. Nothing was changed then.
+            StateError: LEASE_LOST, DISABLED, PAGE_TYPE_BLOCKED, GATE_CLOSED. StoreError. Nothing was changed then.
         """
         self.enter("publish")
         with self.timeline.span("db_persistence"):
@@ -258,7 +262,7 @@ class Run:
         try:
             with self.store.write():
                 lease_rows.lock_fence(self.store, self.fence)
-                control.admit(self.store, self.way, control.Moment.PUBLISH)
+                control.admit(self.store, self.way, control.Moment.PUBLISH, pages=control.INGESTED, build=self.build)
                 self._write_facts()
                 served = event_rows.get_event(self.store, self.event.id)
                 if served is not None and served.document_sha256 == sha256 and not again:
@@ -267,7 +271,7 @@ class Run:
                 else:
                     outcome = "published"
                     manifest = publish.insert_rows(self.store, self.run_id, event)
-                    publish.seal(self.store, self.run_id, manifest, sha256, parser_build())
+                    publish.seal(self.store, self.run_id, manifest, sha256, self.build)
                     publish.serve(self.store, self.event.id, self.run_id)
                     self._log_rows(manifest)
                 end = self._conclude("complete", outcome, None)
@@ -301,7 +305,7 @@ class Run:
             source_event_id=self.event.source_event_id,
             manifest=self.pages_manifest,
             document_sha256=sha256,
-            parser_build=parser_build(),
+            parser_build=self.build,
         )
 
     def _withdraw(self, record: ServedRecord) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from pipeline import control
 from pipeline.attempts import backoff_ms
 from pipeline.errors import Kind, PipelineError, StateError
 from pipeline.jobs import JOBS, options_from, read_options, require_job
@@ -26,6 +25,7 @@ from pipeline.store.database import Store
 from pipeline.store.schedule import JobRunRow, ScheduleRow
 from pipeline.store.workers import ScheduleHealth
 from pipeline.timing import Timing, timing
+from pipeline.ways import REFUSED
 
 TICK_S = 5.0  # how often a worker looks whether anything is due
 LATE_AFTER_S = 3 * TICK_S  # a last tick older than this is late
@@ -105,7 +105,7 @@ def health(store: Store) -> ScheduleHealth:
 
 def _waiting_since(store: Store) -> list[int]:
     """The moments since when due work waits that nobody took; what the switch keeps waiting does not count."""
-    refused = control.REFUSED[control_rows.read(store).mode]
+    refused = REFUSED[control_rows.read(store).mode]
     open_ = [row for row in rows.list_schedules(store) if row.job in JOBS and JOBS[row.job].way not in refused]
     due = [row.next_due_at for row in open_ if not row.paused and row.next_due_at is not None]
     untaken = rows.oldest_untaken(store)
@@ -222,7 +222,7 @@ def _step(store: Store, row: ScheduleRow) -> _Step | None:
         return None
     now = store.clock_ms()
     upcoming = _upcoming(store, row, now)
-    may_run = not (job.way in control.REFUSED[control_rows.read(store).mode] or rows.is_under_way(store, row.id))
+    may_run = not (job.way in REFUSED[control_rows.read(store).mode] or rows.is_under_way(store, row.id))
     if row.asked_at is not None and may_run:
         return _Step(row.next_due_at, _free_moment(store, row.id, row.asked_at), asked=True)
     if row.paused:

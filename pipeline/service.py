@@ -23,17 +23,22 @@ from pipeline.liverc.errand import Clock
 from pipeline.observe import Bus, Report, failure_fields, refusal_report
 from pipeline.service_archive import ArchiveActions
 from pipeline.service_control import ControlActions
+from pipeline.service_drift import DriftActions
+from pipeline.service_gate import GateActions
 from pipeline.service_locks import LockActions
 from pipeline.service_looking import Looking
 from pipeline.service_observe import Observation
 from pipeline.service_recovery import RecoveryActions
+from pipeline.service_repair import RepairActions
 from pipeline.service_schedule import ScheduleActions
 from pipeline.stopping import StopGroup
 from pipeline.ways import Way, way_in
 
 if TYPE_CHECKING:
     from pipeline.ingest import IngestReport, Options
+    from pipeline.liverc.browser import Browser
     from pipeline.liverc.client import Client
+    from pipeline.liverc.sources import Renderer, Sources
     from pipeline.store.archive import PageArchive
     from pipeline.store.database import Store
     from pipeline.store.events import EventRow
@@ -56,6 +61,10 @@ class ServiceSettings(Struct, frozen=True):
     contact: str | None = None
     release_dead: bool = True  # give the lease of a holder proven dead on this machine away without asking
     fixtures: Path | None = None  # the page sets that came with the program
+    browser: str = "auto"  # auto, always, never: see `pipeline.liverc.sources.BrowserMode`
+    browser_pages: frozenset[str] = frozenset()  # page types that always need it
+    debug_browser: bool = False  # show it, with DevTools, and keep what it made of every page
+    drift_webhook: str | None = None  # http(s) URL that is told of drift in a JSON POST; may hold a secret
 
 
 class TrackIngestion(Struct, frozen=True):
@@ -66,7 +75,18 @@ class TrackIngestion(Struct, frozen=True):
     error: PipelineError | None
 
 
-class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Looking, Observation, ScheduleActions):
+class Service(
+    ControlActions,
+    LockActions,
+    RecoveryActions,
+    ArchiveActions,
+    Looking,
+    Observation,
+    ScheduleActions,
+    DriftActions,
+    GateActions,
+    RepairActions,
+):
     """The pipeline behind every way in. Use as a context manager, or call `close`."""
 
     def __init__(
@@ -92,6 +112,7 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Look
         self._opening = threading.RLock()
         self._store: Store | None = None
         self._client = client
+        self._browser: Browser | None = None
 
     def __enter__(self) -> Service:
         return self
@@ -140,6 +161,36 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Look
                 )
             return self._client
 
+    @property
+    def sources(self) -> Sources:
+        """By which way pages come: plain HTTP, or the browser where they are nothing without it."""
+        from pipeline.liverc.client import Client
+        from pipeline.liverc.sources import BrowserMode, How, Sources
+
+        settings, client = self.settings, self.client
+        if settings.browser == BrowserMode.NEVER or not isinstance(client, Client):
+            return Sources(client)
+        return Sources(client, How(BrowserMode(settings.browser), settings.browser_pages), self._open_browser)
+
+    def _open_browser(self) -> Renderer:
+        from pipeline.liverc.browser import Browser, BrowserSettings
+        from pipeline.liverc.client import user_agent
+        from pipeline.liverc.sources import renderer
+
+        with self._opening:
+            if self._browser is None:
+                settings = self.settings
+                self._browser = Browser(
+                    BrowserSettings(
+                        agent=user_agent(program_version(), settings.contact),
+                        folder=settings.data / "browser",
+                        headed=settings.debug_browser,
+                        keep=settings.debug_browser,
+                    ),
+                    self.client.resource,
+                )
+            return renderer(self.client, self._browser)
+
     def _tell_retry(self, error: PipelineError, seconds: float) -> None:
         message = f"{error.message} Trying again in {seconds:.1f} s."
         self.bus.publish(Report("fetch_retry", message, "warning", fields={**failure_fields(error), "wait_s": seconds}))
@@ -157,6 +208,8 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Look
     def close(self) -> None:
         self.stop_schedule(timeout_s=CLOSING_S)
         with self._opening:
+            if self._browser is not None:
+                self._browser.close()
             if self._client is not None:
                 self._client.close()
             if self._store is not None:
@@ -176,7 +229,8 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Look
         Raises:
             PipelineError: with the run's id in its details; what is served is unchanged then.
         """
-        from pipeline.ingest import Options, Workplace, ingest_event
+        from pipeline.collecting import Workplace
+        from pipeline.ingest import Options, ingest_event
 
         slug, source_event_id = self.resolve(event)
         place = Workplace(
@@ -187,7 +241,11 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Look
             self.stops,
             self.settings.data / "debug",
             self.lock_policy,
-            self.clock,
+            clock=self.clock,
+            readers=self.readers,
+            fixtures=self.fixture_roots,
+            alarm=self.alarm,
+            sources=self.sources,
         )
         return ingest_event(place, slug, source_event_id, options or Options(), claim=claim)
 
@@ -362,20 +420,21 @@ class Service(ControlActions, LockActions, RecoveryActions, ArchiveActions, Look
         return tuple(row for row in rows if row is not None)
 
     def _read(self, url: str) -> records.PageRecord:
+        """A page of no event, read and believed."""
         from pipeline import control
-        from pipeline.liverc.readers import read_page
         from pipeline.liverc.urls import parse_url
         from pipeline.stopping import StopSignal
 
+        ref = parse_url(url)
+
         def admit() -> None:
-            control.admit(self.store, Way.CATALOGUE, control.Moment.REQUEST)
+            control.admit(self.store, Way.CATALOGUE, control.Moment.REQUEST, pages=(str(ref.page_type),))
 
         signal = StopSignal()
         self.stops.add(signal)
         try:
-            ref = parse_url(url)
             page = self.client.fetch(url, ref.page_type, stop=signal.event, deadline=None, admit=admit)
-            return read_page(page.body, ref)
+            return self._believed(page.body, ref)
         except PipelineError as error:
             if error.kind is Kind.INTERRUPTED and signal.tripped:
                 raise signal.error() from error  # which says who stopped it

@@ -12,6 +12,7 @@ from pipeline.ways import Way, way_in
 
 if TYPE_CHECKING:
     from pipeline.leases import LockPolicy
+    from pipeline.liverc.readers import Readers
     from pipeline.observe import Bus
     from pipeline.rebuild import Mode, Rebuilt
     from pipeline.stopping import StopGroup
@@ -30,6 +31,8 @@ class _House(Protocol):
     @property
     def lock_policy(self) -> LockPolicy: ...
     @property
+    def readers(self) -> Readers: ...
+    @property
     def read_only(self) -> bool: ...
 
 
@@ -47,6 +50,12 @@ class ArchiveActions:
 
         chosen = rebuild.choose(self.archive, None if event is None else parse_event_ref(event)[1])
         site = rebuild.Site(
-            self.store, self.archive, self.bus, self.stops, self.lock_policy, mode or rebuild.Mode.REBUILD
+            self.store,
+            self.archive,
+            self.bus,
+            self.stops,
+            self.lock_policy,
+            mode or rebuild.Mode.REBUILD,
+            self.readers,
         )
         return rebuild.rebuild(site, chosen)

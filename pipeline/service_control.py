@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from pipeline.checks import CheckReport
     from pipeline.control import ControlState
+    from pipeline.fixtures import FixtureRoots
+    from pipeline.liverc.readers import Readers
     from pipeline.observe import Bus
     from pipeline.resources import Resources
     from pipeline.stopping import StopGroup
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 class _Settings(Protocol):
     @property
     def data(self) -> Path: ...
-    @property
-    def fixtures(self) -> Path | None: ...
 
 
 class _House(Protocol):
@@ -36,6 +36,10 @@ class _House(Protocol):
 
     @property
     def settings(self) -> _Settings: ...
+    @property
+    def fixture_roots(self) -> FixtureRoots: ...
+    @property
+    def readers(self) -> Readers: ...
     @property
     def store(self) -> Store: ...
     @property
@@ -79,7 +83,7 @@ class ControlActions:
         from pipeline import checks
         from pipeline.stopping import StopSignal
 
-        bench = checks.Bench(self.store, self.archive, self.settings.fixtures)
+        bench = checks.Bench(self.store, self.archive, self.fixture_roots, self.readers)
         event_id = None if event is None else self.event(event).id
         signal = StopSignal()
         self.stops.add(signal)

@@ -13,9 +13,10 @@ from pipeline.ways import Way, operator, way_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
+    from pipeline.fixtures import FixtureRoots
     from pipeline.ingest import IngestReport, Options
+    from pipeline.liverc.readers import Readers
     from pipeline.observe import Bus
     from pipeline.plans import Plan, Rollback
     from pipeline.purging import PurgePlan, PurgeReport
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 class _Settings(Protocol):
     @property
-    def fixtures(self) -> Path | None: ...
-    @property
     def release_dead(self) -> bool: ...
 
 
@@ -39,6 +38,10 @@ class _House(Protocol):
 
     @property
     def settings(self) -> _Settings: ...
+    @property
+    def fixture_roots(self) -> FixtureRoots: ...
+    @property
+    def readers(self) -> Readers: ...
     @property
     def archive(self) -> PageArchive: ...
     @property
@@ -194,7 +197,7 @@ class RecoveryActions:
         """
         from pipeline import checks, retrying
 
-        bench = checks.Bench(self.store, self.archive, self.settings.fixtures)
+        bench = checks.Bench(self.store, self.archive, self.fixture_roots, self.readers)
 
         def attempt(event: str) -> IngestReport:
             report = self.ingest(event, options)
@@ -272,7 +275,8 @@ def _recoverer(house: _House, who: str | None, reason: str, trigger: str) -> Rec
         store=house.store,
         bus=house.bus,
         archive=house.archive,
-        fixtures=house.settings.fixtures,
+        fixtures=house.fixture_roots,
+        readers=house.readers,
         who=who or operator(),
         reason=reason,
         trigger=trigger,

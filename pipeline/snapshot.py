@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from pipeline.drift import DriftPicture
 from pipeline.errors import Envelope
 from pipeline.leases import LockView
 from pipeline.store.control import ControlRow
@@ -71,6 +72,19 @@ class Totals(Struct, frozen=True):
     laps: int
 
 
+class GateLine(Struct, frozen=True):
+    """Whether ingestion may use the readers of now, as it was last judged."""
+
+    build: str  # of the readers
+    state: str  # green, red; unknown: not judged yet, the next ingestion does
+    sets: int = 0  # page sets that were asked
+    failing_set: str | None = None
+    failing_field: str | None = None
+    first_difference: str | None = None  # or the failure
+    changed_at: int | None = None  # UTC milliseconds, when it last turned
+    checked_at: int | None = None
+
+
 class Snapshot(Struct, frozen=True):
     """Everything a home screen shows, read in one consistent transaction."""
 
@@ -85,6 +99,8 @@ class Snapshot(Struct, frozen=True):
     control: ControlRow = ControlRow()  # the global switch
     workers: tuple[WorkerRow, ...] = ()  # the processes that run the schedule, on all machines, newest first
     schedule: ScheduleHealth | None = None  # whether it is being run
+    gate: GateLine | None = None
+    drift: DriftPicture = DriftPicture()  # open cases, and the page types that they block
 
     @property
     def expired(self) -> tuple[LockView, ...]:

@@ -58,11 +58,17 @@ COMMANDS: dict[str, Command] = {
     "cancel": Command("mre_console.cli.cancel:command", "Ask whoever works on an event to stop."),
     "locks": Command("mre_console.cli.locks:app", "Who works on which event, and taking a lock from its holder."),
     "checks": Command("mre_console.cli.checks:command", "Is everything that is served as it must be?"),
+    "drift": Command("mre_console.cli.drift:app", "Has LiveRC changed its pages? Cases, probes, canaries."),
+    "diff": Command("mre_console.cli.diff:command", "What moved between two pages: in words, by field, in markup."),
+    "repair": Command("mre_console.cli.repair:app", "Let changed pages be read again; accept, undo, export."),
     "disable": Command("mre_console.cli.control:disable", "Stop all ingestion, everywhere, until it is enabled."),
     "enable": Command("mre_console.cli.control:enable", "Allow ingestion again, once the checks have passed."),
     "control": Command("mre_console.cli.control:app", "Whether ingestion is enabled, and who disabled it."),
     "serve": Command("mre_console.cli.serve:command", "The same over HTTP, for other programs."),
     "tokens": Command("mre_console.cli.tokens:app", "Who may use the HTTP API."),
+    "fixtures": Command("mre_console.cli.fixtures:app", "The page sets that prove the readers."),
+    "replay": Command("mre_console.cli.replay:command", "Kept pages through an ingestion's stages, no network."),
+    "gate": Command("mre_console.cli.gate:app", "Do the readers pass every page set? Ingestion needs it."),
     "config": Command("mre_console.cli.config:app", "The settings, and where each value came from."),
     "db": Command("mre_console.cli.db:app", "Create, upgrade, downgrade and describe the database."),
     "doctor": Command("mre_console.cli.doctor:command", "Check this machine and what the program needs on it."),
@@ -89,7 +95,7 @@ def settings_of(ctx: typer.Context) -> Settings:
 
 # ---------------------------------------------------------------- global options, wherever they stand
 
-GLOBAL_VALUES = ("--db", "--data", "--site", "--crawl-delay", "--contact", "--release-dead")
+GLOBAL_VALUES = ("--db", "--data", "--site", "--crawl-delay", "--contact", "--release-dead", "--drift-webhook")
 GLOBAL_FLAGS = ("--version", "--read-only")
 
 
@@ -156,6 +162,9 @@ def _root(
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Look only: refuse every action (MRE_READ_ONLY).")
     ] = False,
+    drift_webhook: Annotated[
+        str | None, typer.Option(help="http(s) URL that is told of drift in a JSON POST (MRE_DRIFT_WEBHOOK).")
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
     ] = False,
@@ -173,6 +182,7 @@ def _root(
             "contact": contact,
             "release_dead": release_dead,
             "read_only": "yes" if read_only else None,
+            "drift_webhook": drift_webhook,
         }
     )
     if ctx.invoked_subcommand is None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
+from typing import Any
 
 _READER_CODE = (
     "contract.py",
@@ -29,3 +32,11 @@ def parser_build() -> str:
         digest.update(f"{name} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()[:12]
+
+
+def build_of(additions: Mapping[str, Mapping[str, Any]]) -> str:
+    """The build of the shipped readers with accepted additions (page type → alternatives); without any, their own."""
+    if not additions:
+        return parser_build()
+    added = json.dumps(additions, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(f"{parser_build()}\n{added}".encode()).hexdigest()[:12]

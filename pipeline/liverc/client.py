@@ -11,7 +11,6 @@ import random
 from collections.abc import Callable, Mapping
 from threading import Event
 from types import TracebackType
-from typing import Protocol
 from urllib.parse import urlsplit
 
 import httpcore
@@ -24,11 +23,11 @@ from pipeline.errors import FetchError, Kind, PipelineError, StateError
 from pipeline.liverc.answers import REDIRECTS, own_address, redirected, refused, require_same_id
 from pipeline.liverc.body import read_body, require_html, too_large
 from pipeline.liverc.errand import Clock, Errand
-from pipeline.liverc.page import Page
+from pipeline.liverc.page import Page, PageAddress, Resource
 from pipeline.liverc.politeness import MemoryState, RobotsCopy, SharedState, Turnstile
 from pipeline.liverc.robots import AGENT, Robots
 from pipeline.liverc.transport import Limit, LimitedTransport, Limits, OutOfTimeError, StoppedError
-from pipeline.liverc.urls import DOMAIN, PageType, parse_url
+from pipeline.liverc.urls import DOMAIN, parse_url
 
 # Where structlog is installed, stamina reports each retry through it, by default on standard output, where `mre` puts
 # its data. Retries are told through `Client.on_retry` instead.
@@ -65,16 +64,6 @@ class ClientSettings(Struct, frozen=True, kw_only=True):
     connect_timeout_s: float = 10.0  # the part of it that connecting may take
     byte_cap: int = 32 * 1024 * 1024  # decoded bytes of one page
     attempts: int = 4  # requests for one page at most, redirects not counted
-
-
-class PageAddress(Protocol):
-    """Anything that knows its page's URL and type, as `pipeline.liverc.urls.PageRef`."""
-
-    @property
-    def url(self) -> str: ...
-
-    @property
-    def page_type(self) -> PageType: ...
 
 
 class _Answer(Struct, frozen=True):
@@ -165,6 +154,36 @@ class Client:
         except PipelineError as error:
             errand.describe(error)
             raise
+
+    def errand(
+        self,
+        url: str,
+        page_type: str,
+        *,
+        stop: Event | None = None,
+        deadline: float | None = None,
+        admit: Callable[[], None] | None = None,
+    ) -> Errand:
+        """What a fetch of that page may spend, for whoever fetches its parts one by one with `resource`."""
+        return Errand(url, page_type, self._clock, stop=stop, deadline=deadline, admit=admit)
+
+    def resource(self, url: str, errand: Errand) -> Resource:
+        """Anything of the site that a page needs, as polite as a page; follows redirects within the site.
+
+        Raises FetchError, StateError INTERRUPTED, and what `admit` raises.
+        """
+        place = own_address(url)
+        if place is None:
+            raise errand.error(Kind.REDIRECT_REFUSED, f"{url[:200]!r} is not a page of {DOMAIN}.")
+        for _ in range(MAX_REDIRECTS + 1):
+            rules = self._robots.require(urlsplit(place).netloc, place, errand)
+            delay_s = max(self._settings.crawl_delay_s, rules.crawl_delay_s)
+            answer = self._persist(place, errand, delay_s, html=False)
+            if answer.location is None:
+                kind = answer.headers.get("content-type", "application/octet-stream")
+                return Resource(answer.status, kind, answer.body, place)
+            place = redirected(place, answer.location, answer.status)
+        raise errand.error(Kind.REDIRECT_REFUSED, f"The site redirected the request more than {MAX_REDIRECTS} times.")
 
     # ---------------------------------------------------------------- from the first URL to the page
 

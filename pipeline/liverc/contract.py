@@ -41,10 +41,12 @@ class ContractError(ValueError):
 class FieldData(Struct, frozen=True, forbid_unknown_fields=True):
     xpath: tuple[str, ...] = ()  # alternatives; inside the cell if `column` is given
     column: tuple[str, ...] = ()  # alternatives: header texts
+    row_xpath: tuple[str, ...] = ()  # alternatives, from the row: where no column of that title is found
     convert: str = "text"
     pattern: tuple[str, ...] = ()  # alternatives: the value is group 1 of the first that matches the text
     required: bool = False  # its absence, or an empty value, fails the page
     present: bool = False  # its place must be there (column, element); the value may be empty
+    usual: bool = False  # its place is there on every page that was ever seen: without it a page is doubtful
     many: bool = False  # all that match, not only the first
     check_hidden: bool = False  # compare the cell's hidden sort key with the value shown
 
@@ -70,9 +72,16 @@ class IdentityData(Struct, frozen=True, forbid_unknown_fields=True):
     none: tuple[str, ...] = ()  # none of these does
 
 
+class ScriptData(Struct, frozen=True, forbid_unknown_fields=True):
+    name: tuple[str, ...]  # alternatives: the variable that the blocks are assigned to
+    racer: dict[str, tuple[str, ...]]  # what `lapscript` calls a value of a block → alternatives: its key
+    lap: dict[str, tuple[str, ...]]  # likewise of one lap
+
+
 class ContractData(Struct, frozen=True, forbid_unknown_fields=True):
     page_type: PageType
     identity: IdentityData
+    script: ScriptData | None = None
     field: dict[str, FieldData] = {}
     part: dict[str, PartData] = {}
 
@@ -88,22 +97,32 @@ class Selector(Struct, frozen=True):
 
     def find(self, context: etree._Element) -> list[Any]:
         for path in self.paths:
-            found: Any = path(context)
-            if found is True:  # a test, not a path
-                return [context]
-            if isinstance(found, list) and found:
+            found = matches(path, context)
+            if found:
                 return found
         return []
+
+
+def matches(path: etree.XPath, context: etree._Element) -> list[Any]:
+    """What one XPath finds: elements, attributes and texts; for a test that holds, where it was asked."""
+    found: Any = path(context)
+    if found is True:
+        return [context]
+    if isinstance(found, str):  # `substring-after(@id, 'driver-')`
+        return [found] if found else []
+    return found if isinstance(found, list) else []
 
 
 class Field(Struct, frozen=True):
     name: str
     selector: Selector | None  # None: the cell itself
     columns: tuple[str, ...]  # normalised header texts
+    elsewhere: Selector | None  # from the row, where no column is found
     convert: Converter
     patterns: tuple[re.Pattern[str], ...]
     required: bool
     present: bool
+    usual: bool
     many: bool
     check_hidden: bool
     source: str  # how messages name the place
@@ -125,8 +144,19 @@ class Part(Struct, frozen=True):
     row_fields: tuple[Field, ...]
 
 
+class Script(Struct, frozen=True):
+    """What a lap script is made of. The first key of each value is the shipped one, the others stand for it."""
+
+    names: tuple[str, ...]
+    racer: dict[str, tuple[str, ...]]
+    lap: dict[str, tuple[str, ...]]
+    racer_aliases: dict[str, str]  # added key → the shipped one
+    lap_aliases: dict[str, str]
+
+
 class Contract(Struct, frozen=True):
     page_type: PageType
+    script: Script | None
     titles: tuple[re.Pattern[str], ...]
     identity_any: Selector | None
     identity_none: Selector | None
@@ -163,13 +193,16 @@ def merge_alternatives(base: Mapping[str, Any], extra: Mapping[str, Any], where:
     merged = dict(base)
     for key, value in extra.items():
         place = f"{where}.{key}"
-        if key not in base or key == "none":
+        if key == "row_xpath" and "column" in base:  # a further way to a column; what has none yet starts with none
+            merged[key] = list(base.get(key, ()))
+        elif key not in base or key == "none":
             raise ContractError(f"{place}: only alternatives to what the contract looks for can be added")
-        if isinstance(value, Mapping) and isinstance(base[key], Mapping):
-            merged[key] = merge_alternatives(base[key], value, place)
-        elif isinstance(value, list) and isinstance(base[key], list):
-            merged[key] = [*base[key], *(item for item in value if item not in base[key])]
-        elif value != base[key]:
+        known = merged[key]
+        if isinstance(value, Mapping) and isinstance(known, Mapping):
+            merged[key] = merge_alternatives(known, value, place)
+        elif isinstance(value, list) and isinstance(known, list):
+            merged[key] = [*known, *(item for item in value if item not in known)]
+        elif value != known:
             raise ContractError(f"{place} cannot be changed: only alternatives can be added")
     return merged
 
@@ -182,6 +215,7 @@ def compile_contract(data: Mapping[str, Any], where: str) -> Contract:
         raise ContractError(f"{where}: {error}") from None
     return Contract(
         page_type=shape.page_type,
+        script=_script(shape.script, f"{where}.script"),
         titles=_patterns(shape.identity.title, f"{where}.identity.title"),
         identity_any=_selector(shape.identity.any, f"{where}.identity.any"),
         identity_none=_selector(shape.identity.none, f"{where}.identity.none"),
@@ -190,10 +224,37 @@ def compile_contract(data: Mapping[str, Any], where: str) -> Contract:
     )
 
 
+_NAME = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
+
+
+def _script(script: ScriptData | None, where: str) -> Script | None:
+    if script is None:
+        return None
+    if not script.name or not all(map(_NAME.fullmatch, script.name)):
+        _refuse(where, "a variable's name is needed")
+    return Script(
+        script.name,
+        script.racer,
+        script.lap,
+        _aliases(script.racer, f"{where}.racer"),
+        _aliases(script.lap, f"{where}.lap"),
+    )
+
+
+def _aliases(keys: Mapping[str, tuple[str, ...]], where: str) -> dict[str, str]:
+    """Added key → shipped key. One key cannot mean two things."""
+    if not all(keys.values()):
+        _refuse(where, "a value without a key")
+    every = [key for alternatives in keys.values() for key in alternatives]
+    if len(set(every)) != len(every):
+        _refuse(where, "one key for two values")
+    return {key: alternatives[0] for alternatives in keys.values() for key in alternatives[1:]}
+
+
 def _part(name: str, part: PartData, where: str) -> Part:
     if part.row_field and part.rows is None:
         _refuse(where, "row_field without rows")
-    if any(field.column for field in part.field.values()):
+    if any(field.column or field.row_xpath for field in part.field.values()):
         _refuse(where, "a column belongs into row_field")
     if any(field.column for field in part.row_field.values()) and not (part.rows and part.rows.header):
         _refuse(where, "columns without rows.header")
@@ -218,23 +279,28 @@ def _part(name: str, part: PartData, where: str) -> Part:
 def _field(name: str, field: FieldData, where: str) -> Field:
     if not field.xpath and not field.column:
         _refuse(where, "neither xpath nor column")
+    if field.row_xpath and not field.column:
+        _refuse(where, "row_xpath stands in for a column")
     if field.check_hidden and (field.xpath or not field.column):
         _refuse(where, "check_hidden is about a cell as a whole: column without xpath")
     if field.convert not in CONVERTERS:
         _refuse(where, f"no converter {field.convert!r}; there are {', '.join(CONVERTERS)}")
     places = [f"column {' | '.join(map(repr, field.column))}"] if field.column else []
     places += [" | ".join(field.xpath)] if field.xpath else []
+    source = " → ".join(places)
     return Field(
         name=name,
         selector=_selector(field.xpath, where),
         columns=tuple(map(header_key, field.column)),
+        elsewhere=_selector(field.row_xpath, where),
         convert=CONVERTERS[field.convert],
         patterns=_patterns(field.pattern, where),
         required=field.required,
         present=field.present,
+        usual=field.usual,
         many=field.many,
         check_hidden=field.check_hidden,
-        source=" → ".join(places),
+        source=" | ".join([source, *field.row_xpath]),
     )
 
 
@@ -250,15 +316,18 @@ def _needed(alternatives: Sequence[str], where: str) -> Selector:
     return _selector(alternatives, where) or _refuse(where, "is empty")
 
 
+def expand(source: str) -> str:
+    """A contract's XPath as XPath: `class('x')` is short for: one of the element's classes is x."""
+    return _CLASS.sub(r"contains(concat(' ', normalize-space(@class), ' '), ' \1 ')", source)
+
+
 def _selector(alternatives: Sequence[str], where: str) -> Selector | None:
-    """`class('x')` is short for: one of the element's classes is x."""
     if not alternatives:
         return None
     paths = []
     for source in alternatives:
-        full = _CLASS.sub(r"contains(concat(' ', normalize-space(@class), ' '), ' \1 ')", source)
         try:
-            paths.append(etree.XPath(full, smart_strings=False))
+            paths.append(etree.XPath(expand(source), smart_strings=False))
         except etree.XPathSyntaxError as error:
             _refuse(where, f"{error}: {source}")
     return Selector(tuple(paths), " | ".join(alternatives))

@@ -14,7 +14,7 @@ from lxml import etree
 from msgspec import Struct
 
 from pipeline.errors import Kind, ParseError
-from pipeline.liverc.contract import Contract, Field, Part, header_key
+from pipeline.liverc.contract import Contract, Field, Part, Selector, header_key
 from pipeline.liverc.markup import CutPage, cell_texts, unrecognised, visible_text
 from pipeline.liverc.urls import PageRef
 
@@ -141,7 +141,7 @@ def _index(field: Field, columns: dict[str, int], ref: PageRef) -> int | None:
     for title in field.columns:
         if title in columns:
             return columns[title]
-    if field.required or field.present:
+    if (field.required or field.present) and field.elsewhere is None:
         raise missing(ref, field.name, field.source)
     return -1
 
@@ -159,7 +159,7 @@ def _row(
         if index is None:
             values[field.name] = _value(field, element, ref)
         elif index < 0:
-            values[field.name] = None
+            values[field.name] = _value(field, element, ref, field.elsewhere) if field.elsewhere else None
         elif field.check_hidden:
             values[field.name], differs = _checked_value(field, cells[index], ref)
             if differs:
@@ -187,11 +187,12 @@ def _checked_value(field: Field, cell: etree._Element, ref: PageRef) -> tuple[An
 # ---------------------------------------------------------------- one value
 
 
-def _value(field: Field, context: etree._Element, ref: PageRef) -> Any:
-    if field.selector is None:
+def _value(field: Field, context: etree._Element, ref: PageRef, elsewhere: Selector | None = None) -> Any:
+    selector = elsewhere or field.selector
+    if selector is None:
         value = _convert(field, visible_text(context), ref)
     else:
-        found = field.selector.find(context)
+        found = selector.find(context)
         if field.many:
             values = (_convert(field, _text(item), ref) for item in found)
             return tuple(value for value in values if value is not None)

@@ -12,15 +12,18 @@ import html
 import re
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from pipeline.errors import Kind, ParseError
+from pipeline.liverc.contract import Script
 from pipeline.liverc.converters import decimal, milliseconds
 from pipeline.liverc.extract import invalid
-from pipeline.liverc.literals import COMMENT, OPEN_COMMENT, STRING, LiteralReader, UnreadableError
+from pipeline.liverc.literals import COMMENT, OPEN_COMMENT, STRING, Literal, LiteralReader, UnreadableError
+from pipeline.liverc.markup import LAPS
 from pipeline.liverc.urls import PageRef
 from pipeline.records import Racer, ScriptLap
 
@@ -53,17 +56,25 @@ class RawRacer(Struct, frozen=True, rename="camel"):
 
 
 Blocks = list[tuple[str, RawRacer]]  # (driver id, block) in page order
+_T = TypeVar("_T")
+NAME = "racerLaps"  # the variable that every block is assigned to
 
 
-def read_lap_script(script: bytes, ref: PageRef) -> tuple[Racer, ...] | None:
+def script_names(shape: Script | None) -> tuple[bytes, ...]:
+    """The variables' names by which a page's lap script is found."""
+    return tuple(name.encode() for name in shape.names) if shape else LAPS
+
+
+def read_lap_script(script: bytes, ref: PageRef, shape: Script | None = None) -> tuple[Racer, ...] | None:
     """All racers of a lap script (UTF-8) in page order; None if it assigns nothing to `racerLaps`.
 
-    Raises `ParseError`: SCRIPT_UNREADABLE for what is no readable literal, FIELD_INVALID for a value in one.
+    `shape` may know further names for the variable and its keys. Raises `ParseError`: SCRIPT_UNREADABLE for what is no
+    readable literal, FIELD_INVALID for a value in one.
     """
-    blocks = read_blocks_fast(script)
+    blocks = None if shape and _renamed(script, shape) else read_blocks_fast(script)
     if blocks is None:
         try:
-            blocks = read_blocks_exactly(script.decode("utf-8"))
+            blocks = _read_any(script.decode("utf-8"), shape)
         except UnreadableError as error:
             raise ParseError(
                 Kind.SCRIPT_UNREADABLE,
@@ -78,6 +89,19 @@ def read_lap_script(script: bytes, ref: PageRef) -> tuple[Racer, ...] | None:
     return tuple(_racer(driver_id, block, ref) for driver_id, block in blocks)
 
 
+def _renamed(script: bytes, shape: Script) -> bool:
+    """Does the script use a name that was added? The fast path knows the shipped ones only."""
+    added = (*shape.names[1:], *shape.racer_aliases, *shape.lap_aliases)
+    return any(name.encode() in script for name in added)
+
+
+def _read_any(script: str, shape: Script | None) -> Blocks | None:
+    if shape is None:
+        return read_blocks_exactly(script)
+    found = (read_blocks_exactly(script, name, shape) for name in shape.names)
+    return next((blocks for blocks in found if blocks is not None), None)
+
+
 # ---------------------------------------------------------------- the fast path: LiveRC's own dialect
 
 _HEAD = re.compile(rb"racerLaps\[([0-9]{1,18})\] = \{")
@@ -85,15 +109,24 @@ _HARMLESS = re.compile(rb"racerLaps = \{\};|racerLaps\[[0-9]+\]\)")
 _TRAILING_COMMA = re.compile(rb"\},[ \t]*\n\s*\]")
 _UNUSUAL = (b'"', b"`", b"*", b"<", b"\x01")  # strings and comments over several lines; \x01: an apostrophe, below
 _decoder = msgspec.json.Decoder(RawRacer)
+_dict_decoder = msgspec.json.Decoder(dict[str, Any])
 
 
 def read_blocks_fast(script: bytes) -> Blocks | None:
-    r"""The blocks of a script in LiveRC's own dialect; None for anything else, also for what is no readable script.
+    """The blocks of a script in LiveRC's own dialect; None for anything else, also for what is no readable script."""
+    return _read_fast(script, _decoder.decode)
 
-    Sound because every string begins and ends with `'` on one line (other quotes are declined), as does every comment
-    (others are declined), any escape but `\'` is declined, an assignment counts only at the start of a line, where no
-    string or comment can be open, each block is decoded by itself, so that one cut short inside a string is no JSON,
-    and a comma is only dropped before a line break, which no string holds.
+
+def read_values_fast(script: bytes) -> list[tuple[str, Any]] | None:
+    """As `read_blocks_fast`, every block as a dict under whatever keys it was written with."""
+    return _read_fast(script, _dict_decoder.decode)
+
+
+def _read_fast(script: bytes, decode: Callable[[bytes], _T]) -> list[tuple[str, _T]] | None:
+    r"""Sound because every string begins and ends with `'` on one line (other quotes are declined), as does every
+    comment (others are declined), any escape but `\'` is declined, an assignment counts only at the start of a line,
+    where no string or comment can be open, each block is decoded by itself, so that one cut short inside a string is no
+    JSON, and a comma is only dropped before a line break, which no string holds.
     """
     if any(mark in script for mark in _UNUSUAL):
         return None
@@ -103,7 +136,7 @@ def read_blocks_fast(script: bytes) -> Blocks | None:
         if b"\\" in text:
             return None
     text = text.replace(b"'", b'"').replace(b"\x01", b"'")
-    blocks: Blocks = []
+    blocks: list[tuple[str, _T]] = []
     at = 0
     while (mention := text.find(b"racerLaps", at)) >= 0:
         if harmless := _HARMLESS.match(text, mention):
@@ -119,7 +152,7 @@ def read_blocks_fast(script: bytes) -> Blocks | None:
         if comma := _TRAILING_COMMA.match(block, block.rfind(b"},")):
             block = block[: comma.start()] + b"}]" + block[comma.end() :]
         try:
-            blocks.append((head[1].decode("ascii"), _decoder.decode(block)))
+            blocks.append((head[1].decode("ascii"), decode(block)))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
     return blocks or None
@@ -128,41 +161,82 @@ def read_blocks_fast(script: bytes) -> Blocks | None:
 # ---------------------------------------------------------------- the exact reader: any spelling
 
 _SIZE_LIMIT = 1_500_000  # characters; over 5,000 laps in any spelling
-_ASSIGNS = re.compile(r"racerLaps\s*(?:\[[^\]]*\]\s*)?=")
-_SKIP = re.compile(rf"(?P<string>{STRING})|(?P<comment>{COMMENT})|(?<![\w$.])(?P<name>racerLaps)(?![\w$])")
 
 
-def read_blocks_exactly(script: str) -> Blocks | None:
-    """The blocks of a script in any spelling; None if it assigns nothing to `racerLaps`. Raises `UnreadableError`."""
-    if not _ASSIGNS.search(script):
+@cache
+def _patterns(name: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """(an assignment to the variable, a token that may be its name)"""
+    return (
+        re.compile(rf"{re.escape(name)}\s*(?:\[[^\]]*\]\s*)?="),
+        re.compile(rf"(?P<string>{STRING})|(?P<comment>{COMMENT})|(?<![\w$.])(?P<name>{re.escape(name)})(?![\w$])"),
+    )
+
+
+def read_blocks_exactly(script: str, name: str = NAME, shape: Script | None = None) -> Blocks | None:
+    """The blocks of a script in any spelling; None if it assigns nothing to `name`. Raises `UnreadableError`."""
+    values = read_values(script, name)
+    if values is None:
+        return None
+    blocks: Blocks = []
+    for driver_id, value in values:
+        try:
+            blocks.append((driver_id, msgspec.convert(_shipped(value, shape), RawRacer)))
+        except msgspec.ValidationError as error:
+            raise UnreadableError(f"{name}[{driver_id}]: {error}") from None
+    return blocks
+
+
+def _shipped(value: Literal, shape: Script | None) -> Literal:
+    """A block under the shipped keys, whatever it was written with."""
+    if shape is None or not isinstance(value, dict):
+        return value
+    block = _under_shipped_keys(value, shape.racer_aliases)
+    laps = block.get("laps")
+    if isinstance(laps, list):
+        block["laps"] = [_under_shipped_keys(lap, shape.lap_aliases) if isinstance(lap, dict) else lap for lap in laps]
+    return block
+
+
+def _under_shipped_keys(value: dict[str, Literal], aliases: dict[str, str]) -> dict[str, Literal]:
+    """A shipped key that is there keeps its value."""
+    return {aliases.get(key, key) if aliases.get(key) not in value else key: item for key, item in value.items()}
+
+
+def read_values(script: str, name: str = NAME) -> list[tuple[str, Literal]] | None:
+    """(driver id, literal) of every block in page order, under whatever keys; None if nothing is assigned to `name`.
+
+    Raises `UnreadableError`.
+    """
+    assigns, skip = _patterns(name)
+    if not assigns.search(script):
         return None
     if len(script) > _SIZE_LIMIT:
         raise UnreadableError(f"it has {len(script):,} characters in an unusual spelling")
-    blocks: Blocks = []
+    blocks: list[tuple[str, Literal]] = []
     assigned = False
     at = 0
-    while match := _SKIP.search(script, at):
+    while match := skip.search(script, at):
         at = match.end()
         if match["comment"] == OPEN_COMMENT:
             raise UnreadableError("a comment without end")
         if match["name"]:
             reader = LiteralReader(script, at)
             if reader.take("="):
-                _require_empty(reader)
+                _require_empty(reader, name)
                 assigned = True
-            elif block := _block(reader):
+            elif block := _block(reader, name):
                 blocks.append(block)
                 assigned = True
             at = reader.at - len(reader.text)  # the token it stands on is not used up
     return blocks if assigned else None
 
 
-def _require_empty(reader: LiteralReader) -> None:
+def _require_empty(reader: LiteralReader, name: str) -> None:
     if reader.value() != {}:
-        raise UnreadableError("racerLaps does not start out empty")
+        raise UnreadableError(f"{name} does not start out empty")
 
 
-def _block(reader: LiteralReader) -> tuple[str, RawRacer] | None:
+def _block(reader: LiteralReader, name: str) -> tuple[str, Literal] | None:
     """What follows `racerLaps` if it is `[ID] = {…}`; None where it is only looked at (`console.log(racerLaps[1])`)."""
     if not reader.take("[") or reader.kind == "mark":
         return None
@@ -171,16 +245,12 @@ def _block(reader: LiteralReader) -> tuple[str, RawRacer] | None:
         return None
     is_id = re.fullmatch("[0-9]{1,18}", driver_id) is not None
     if is_id and reader.text in (".", "["):
-        raise UnreadableError(f"racerLaps[{driver_id}] is filled in a way that is not known")
+        raise UnreadableError(f"{name}[{driver_id}] is filled in a way that is not known")
     if not reader.take("=") or reader.text == "=":  # `==` compares
         return None
     if not is_id:
         raise UnreadableError("a driver id that is no number")
-    value = reader.value()
-    try:
-        return driver_id, msgspec.convert(value, RawRacer)
-    except msgspec.ValidationError as error:
-        raise UnreadableError(f"racerLaps[{driver_id}]: {error}") from None
+    return driver_id, reader.value()
 
 
 # ---------------------------------------------------------------- from texts to a record

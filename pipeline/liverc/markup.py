@@ -30,7 +30,7 @@ _QUOTED = re.compile(rb"=\s*(?:\"[^\">]*>|'[^'>]*>)")
 _ASSET = re.compile(rb"=\s*[\"']/(?!/)[^\"'\s>]*\.(?:css|js)\?([0-9]{1,9})[\"']")
 _WIDGET = (b"dataTables_", b"paginate_button", b"dt-info", b"dt-paging")
 _BOM = b"\xef\xbb\xbf"
-_LAPS = b"racerLaps"
+LAPS = (b"racerLaps",)  # the variable that a lap script assigns to
 _SCRIPT_LIMIT = 50  # places outside of scripts that are looked at before giving up
 
 
@@ -40,7 +40,7 @@ class CutPage(Struct, frozen=True):
     ref: PageRef
     title: str
     root: etree._Element
-    script: bytes | None  # the inline script that speaks of `racerLaps`, without its tags
+    script: bytes | None  # the inline script that speaks of the laps, without its tags
     has_table_widget: bool  # a browser's table widget left its marks: the page was saved after it ran
 
 
@@ -56,8 +56,8 @@ def page_facts(body: bytes) -> PageFacts:
     return PageFacts(build_marker=match[1].decode("ascii") if match else None)
 
 
-def cut_page(body: bytes, ref: PageRef) -> CutPage:
-    """Cut a page up.
+def cut_page(body: bytes, ref: PageRef, laps: tuple[bytes, ...] = LAPS) -> CutPage:
+    """Cut a page up; `laps` are the names by which a lap script is known.
 
     Raises `ParseError(PAGE_UNRECOGNISED)` for what is no readable HTML page: empty, binary, not UTF-8, far too large,
     nested or attributed beyond any real page.
@@ -68,7 +68,7 @@ def cut_page(body: bytes, ref: PageRef) -> CutPage:
         raise unrecognised(ref, "the page holds NUL bytes: it is not text")
     body = body.removeprefix(_BOM)
     title = _TITLE.search(body)
-    window, script = _cut(body, ref)
+    window, script = _cut(body, ref, laps)
     for part in (title[1] if title else b"", window, script or b""):
         _check_utf8(part, ref)
     _check_bounds(window, ref)
@@ -76,7 +76,7 @@ def cut_page(body: bytes, ref: PageRef) -> CutPage:
     return CutPage(ref, title_text, _tree(window, ref), script, any(mark in window for mark in _WIDGET))
 
 
-def _cut(body: bytes, ref: PageRef) -> tuple[bytes, bytes | None]:
+def _cut(body: bytes, ref: PageRef, laps: tuple[bytes, ...]) -> tuple[bytes, bytes | None]:
     """(content window without the lap script, lap script)."""
     opening = body.find(_WINDOW_START)
     start = max(body.rfind(b"<", 0, opening), 0) if opening >= 0 else 0
@@ -86,7 +86,7 @@ def _cut(body: bytes, ref: PageRef) -> tuple[bytes, bytes | None]:
         if opening >= 0:
             raise unrecognised(ref, "it breaks off")
         end = len(body)
-    scripts = _find_scripts(body, start, end)
+    scripts = sorted({script for name in laps for script in _find_scripts(body, start, end, name)})
     if not scripts:
         return body[start:end], None
     window, at = [], start
@@ -96,16 +96,16 @@ def _cut(body: bytes, ref: PageRef) -> tuple[bytes, bytes | None]:
     return b"".join([*window, body[at:end]]), b"\n".join(body[begin:stop] for begin, stop in scripts)
 
 
-def _find_scripts(body: bytes, start: int, end: int) -> list[tuple[int, int]]:
-    """Where the content of each script that speaks of `racerLaps` begins and stops. Real pages have one."""
+def _find_scripts(body: bytes, start: int, end: int, name: bytes) -> list[tuple[int, int]]:
+    """Where the content of each script that speaks of `name` begins and stops. Real pages have one."""
     scripts: list[tuple[int, int]] = []
     for _ in range(_SCRIPT_LIMIT):
-        mention = body.find(_LAPS, start, end)
+        mention = body.find(name, start, end)
         if mention < 0:
             break
         opened = body.rfind(b"<script", start, mention)
         begin = body.find(b">", opened, mention) + 1 if opened >= 0 else 0
-        start = mention + len(_LAPS)
+        start = mention + len(name)
         if begin > 0 and body.find(b"</script", begin, mention) < 0 and not _inside_comment(body, opened):
             closed = body.find(b"</script", mention, end)
             start = closed if closed >= 0 else end
@@ -195,13 +195,14 @@ def _gather(element: etree._Element, parts: list[str]) -> None:
         tag = child.tag
         if tag in _BREAKS:
             parts.append(" ")
-        if tag not in _UNSEEN and not _is_hidden(child):
+        if tag not in _UNSEEN and not is_hidden(child):
             _gather(child, parts)
         if child.tail:
             parts.append(child.tail)
 
 
-def _is_hidden(element: etree._Element) -> bool:
+def is_hidden(element: etree._Element) -> bool:
+    """Is an element one of the hidden sort keys?"""
     classes = element.get("class")
     return classes is not None and "hidden" in classes and "hidden" in classes.split()
 
@@ -209,7 +210,7 @@ def _is_hidden(element: etree._Element) -> bool:
 def hidden_text(cell: etree._Element) -> str | None:
     """The hidden sort key of a cell; None if it has none."""
     for child in cell:
-        if _is_hidden(child):
+        if is_hidden(child):
             return " ".join("".join(map(str, child.itertext())).split())
     return None
 
@@ -218,6 +219,6 @@ def cell_texts(cell: etree._Element) -> tuple[str, str | None]:
     """(visible text, hidden sort key or None) of a cell."""
     if len(cell) == 1:  # LiveRC's form: a hidden element, then the visible text
         child = cell[0]
-        if not len(child) and _is_hidden(child):
+        if not len(child) and is_hidden(child):
             return " ".join(f"{cell.text or ''} {child.tail or ''}".split()), " ".join((child.text or "").split())
     return visible_text(cell), hidden_text(cell)

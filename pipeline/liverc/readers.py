@@ -1,20 +1,23 @@
 """Page readers: from a page's bytes to the record of what it says, for the six page types that are read.
 
-`read_page` is the door. What a page holds is found by its contract (`contracts/*.toml`, applied by `extract`), the
-laps of a race by `lapscript`; here the values become records, as shown and unjudged. Slug and ids come from the URL.
+`Readers.read` is the door, `read_page` that of the shipped contracts. What a page holds is found by its contract
+(`contracts/*.toml` with what was added to it, applied by `extract`), the laps of a race by `lapscript`; here the values
+become records, as shown and unjudged. Slug and ids come from the URL.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from pipeline.errors import Kind, ParseError
-from pipeline.liverc.build import parser_build
-from pipeline.liverc.contract import READABLE, Contract, load_contract
+from pipeline.liverc.build import build_of, parser_build
+from pipeline.liverc.contract import READABLE, Contract, ContractError, load_contract
 from pipeline.liverc.converters import length_seconds, local_time
 from pipeline.liverc.extract import PageValues, Values, extract, invalid, missing
-from pipeline.liverc.lapscript import read_lap_script
+from pipeline.liverc.lapscript import read_lap_script, script_names
 from pipeline.liverc.markup import CutPage, cut_page, page_facts
 from pipeline.liverc.urls import PageRef, PageType, resolve_href
 from pipeline.records import (
@@ -33,7 +36,7 @@ from pipeline.records import (
     TrackDashboard,
 )
 
-__all__ = ["page_facts", "parser_build", "read_page"]
+__all__ = ["SHIPPED", "Readers", "page_facts", "parser_build", "read_page"]
 
 
 def read_page(body: bytes, ref: PageRef, contract: Contract | None = None) -> PageRecord:
@@ -51,14 +54,53 @@ def read_page(body: bytes, ref: PageRef, contract: Contract | None = None) -> Pa
             page_type=str(ref.page_type),
             url=ref.url,
         )
-    page = cut_page(body, ref)
-    return reader(page, extract(page, contract or load_contract(ref.page_type)))
+    contract = contract or load_contract(ref.page_type)
+    page = cut_page(body, ref, script_names(contract.script))
+    return reader(page, extract(page, contract), contract)
+
+
+@dataclass(frozen=True)
+class Readers:
+    """The readers of every page type, compiled from the shipped contracts and the additions that were accepted.
+
+    Immutable and safe to share between threads. Whoever reads pages is given one, so that a run reads all of its pages
+    alike and its record says with what.
+    """
+
+    additions: Mapping[str, Mapping[str, Any]]  # page type → further alternatives, in the shape of its contract
+    widened: Mapping[PageType, Contract]  # the contracts that they make
+
+    @classmethod
+    def of(cls, additions: Mapping[str, Mapping[str, Any]]) -> Readers:
+        """Compile. Raises `ContractError` for an addition that is no valid one, or to an unknown page type."""
+        given = {name: addition for name, addition in sorted(additions.items()) if addition}
+        unknown = sorted(set(given) - {str(page_type) for page_type in READABLE})
+        if unknown:
+            raise ContractError(f"{', '.join(unknown)}: no such contract")
+        return cls(given, {PageType(name): load_contract(PageType(name), added) for name, added in given.items()})
+
+    @property
+    def build(self) -> str:
+        """What runs and fixture results record: `parser_build()` without additions, another one with them."""
+        return build_of(self.additions)
+
+    def contract(self, page_type: str) -> Contract:
+        """The contract that a page of this type is read by."""
+        of = PageType(page_type)
+        return self.widened.get(of) or load_contract(of)
+
+    def read(self, body: bytes, ref: PageRef) -> PageRecord:
+        """Read one page; as `read_page`, by these readers' contracts."""
+        return read_page(body, ref, self.widened.get(ref.page_type))
+
+
+SHIPPED = Readers.of({})
 
 
 # ---------------------------------------------------------------- tracks
 
 
-def _read_catalogue(page: CutPage, values: PageValues) -> TrackCatalogue:
+def _read_catalogue(page: CutPage, values: PageValues, contract: Contract) -> TrackCatalogue:
     return TrackCatalogue(tuple(_listed_track(row, page.ref) for part in values.parts["tracks"] for row in part.rows))
 
 
@@ -77,7 +119,7 @@ def _listed_track(row: Values, ref: PageRef) -> ListedTrack:
     )
 
 
-def _read_dashboard(page: CutPage, values: PageValues) -> TrackDashboard:
+def _read_dashboard(page: CutPage, values: PageValues, contract: Contract) -> TrackDashboard:
     fields = values.fields
     return TrackDashboard(
         slug=page.ref.slug or "",
@@ -93,7 +135,7 @@ def _read_dashboard(page: CutPage, values: PageValues) -> TrackDashboard:
 # ---------------------------------------------------------------- events
 
 
-def _read_events(page: CutPage, values: PageValues) -> EventsListing:
+def _read_events(page: CutPage, values: PageValues, contract: Contract) -> EventsListing:
     return EventsListing(
         track_slug=page.ref.slug or "",
         track_name=values.fields["track_name"],
@@ -117,7 +159,7 @@ def _listed_event(row: Values, ref: PageRef) -> ListedEvent:
     )
 
 
-def _read_event(page: CutPage, values: PageValues) -> EventPage:
+def _read_event(page: CutPage, values: PageValues, contract: Contract) -> EventPage:
     fields = values.fields
     links = [
         link for link in (_race_link(row, page.ref) for part in values.parts["races"] for row in part.rows) if link
@@ -197,9 +239,9 @@ def split_label(text: str) -> tuple[int | None, str, str]:
 # ---------------------------------------------------------------- races
 
 
-def _read_race(page: CutPage, values: PageValues) -> RacePage:
+def _read_race(page: CutPage, values: PageValues, contract: Contract) -> RacePage:
     table = values.parts["results"][0]
-    racers = read_lap_script(page.script, page.ref) if page.script is not None else None
+    racers = read_lap_script(page.script, page.ref, contract.script) if page.script is not None else None
     length_text = table.fields["length_text"]
     return RacePage(
         source_race_id=page.ref.id or "",
@@ -225,7 +267,7 @@ def _table_row(row: Values) -> TableRow:
 # ---------------------------------------------------------------- entry lists
 
 
-def _read_entry_list(page: CutPage, values: PageValues) -> EntryListPage:
+def _read_entry_list(page: CutPage, values: PageValues, contract: Contract) -> EntryListPage:
     classes = values.parts["classes"]
     if not classes and values.fields["tabs"]:
         raise missing(page.ref, "classes", "//table")
@@ -249,7 +291,7 @@ def _entry(row: Values, of: Values) -> Entry:
     return Entry(of["class_name"], row["number"], row["driver_name"], row["transponder"])
 
 
-_READERS: dict[PageType, Callable[[CutPage, PageValues], PageRecord]] = {
+_READERS: dict[PageType, Callable[[CutPage, PageValues, Contract], PageRecord]] = {
     PageType.TRACK_CATALOGUE: _read_catalogue,
     PageType.TRACK_DASHBOARD: _read_dashboard,
     PageType.EVENTS_LISTING: _read_events,

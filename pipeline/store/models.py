@@ -26,7 +26,9 @@ ACTION_KINDS = ("cleanup", "cleanup_full", "reset", "restore", "undo")
 WORKER_KINDS = ("worker", "console")
 JOB_OUTCOMES = ("done", "failed", "abandoned")
 WANTED_WHY = ("asked", "new", "recheck", "retry")
+FIXTURE_CHANGES = ("captured", "found", "inherited", "accepted", "archived")
 OUTCOMES = ("published", "unchanged", "failed", "interrupted", "cleared", "cleaned", "reset", "restored")
+CASE_STATES = ("suspected", "confirmed", "event_only", "repaired", "dismissed")
 
 
 class Table(Model):
@@ -381,3 +383,151 @@ class Wanted(Table):
     asked_by = TextField()  # the run's trigger: schedule, api, cli, console
     who = TextField(null=True)
     at = BigIntegerField()
+
+
+class FixtureResult(Table):
+    """How one page set read with one build of the readers. Never changed; of one build and set the newest counts."""
+
+    id = AutoField()
+    parser_build = TextField()
+    fixture_set = TextField()  # the source's event id
+    fixture_version = IntegerField()
+    origin = TextField()  # shipped, captured
+    set_sha256 = TextField()  # of the set's metadata, which holds the sha256 of every file
+    passed = BooleanField()
+    document_sha256 = TextField(null=True)  # of what the pages gave
+    failure = TextField(null=True)  # why they gave nothing, or why the set was refused
+    field = TextField(null=True)  # that it is about, or the first that differs
+    difference_count = IntegerField()
+    differences = TextField()  # JSON: the first of them
+    took_ms = IntegerField()
+    at = BigIntegerField()
+
+    class Meta:
+        indexes = ((("parser_build", "set_sha256"), False),)
+
+
+class Gate(Table):
+    """Whether ingestion may use a build of the readers: what its replays of all page sets came to."""
+
+    parser_build = TextField(primary_key=True)
+    passed = BooleanField()
+    sets_sha256 = TextField()  # of the page sets that were there, in order
+    set_count = IntegerField()
+    failing_set = TextField(null=True)
+    failing_field = TextField(null=True)
+    first_difference = TextField(null=True)  # or the failure
+    changed_at = BigIntegerField()  # when it last turned
+    checked_at = BigIntegerField()
+
+
+class FixtureVersion(Table):
+    """The history of captured page sets: how each version came to be, and which drift case allowed it. Append-only."""
+
+    id = AutoField()
+    fixture_set = TextField()
+    fixture_version = IntegerField()
+    set_sha256 = TextField()
+    how = TextField()  # FIXTURE_CHANGES
+    case_id = BigIntegerField(null=True)  # → drift_case.id, confirmed at that moment
+    reason = TextField()
+    who = TextField()
+    at = BigIntegerField()
+
+    class Meta:
+        indexes = ((("fixture_set",), False),)
+
+
+class ContractChange(Table):
+    """The audit of accepted additions to contracts, which are files in the data folder. Append-only."""
+
+    id = AutoField()
+    page_type = TextField()
+    version = IntegerField()
+    how = TextField()  # accepted, withdrawn
+    withdraws = IntegerField(null=True)
+    parser_build = TextField()  # of the readers from then on
+    addition = TextField()  # JSON: everything in force from then on
+    case_id = BigIntegerField(null=True)
+    reason = TextField()
+    who = TextField()
+    at = BigIntegerField()
+
+
+class PageStructure(Table):
+    """One structure that pages of a type were seen in, and whether anybody was told that it is new."""
+
+    page_type = TextField()
+    digest = TextField()
+    lines = TextField()  # JSON: the lines of the fingerprint
+    first_seen_at = BigIntegerField()
+    last_seen_at = BigIntegerField()
+    first_url = TextField()
+    alerted_at = BigIntegerField(null=True)
+
+    class Meta:
+        primary_key = CompositeKey("page_type", "digest")
+
+
+class PageSignal(Table):
+    """What one believed page looked like when it was last read: the newest of each page type, a bounded window."""
+
+    id = AutoField()
+    page_type = TextField()
+    url = TextField()
+    origin = TextField()  # what the page belongs to: pages of one event are no independent witnesses
+    run_id = BigIntegerField(null=True)
+    at = BigIntegerField()
+    parser_build = TextField()
+    build_marker = TextField(null=True)  # LiveRC's own
+    digest = TextField()  # → page_structure
+    variant = TextField()  # pages of one variant are compared with each other
+    fields = TextField()  # JSON: field → what was read there
+
+    class Meta:
+        indexes = ((("page_type", "url"), True),)
+
+
+class DriftCase(Table):
+    """A page type that is doubted: raised by one event, decided by probes, closed by a person."""
+
+    id = AutoField()
+    page_type = TextField()
+    state = TextField(default="suspected")  # CASE_STATES
+    opened_at = BigIntegerField()
+    changed_at = BigIntegerField()
+    event = ForeignKeyField(Event, null=True, on_delete="RESTRICT")  # who raised it; None: a page of no event
+    run_id = BigIntegerField(null=True)
+    field = TextField(null=True)
+    reason = TextField()
+    doubts = TextField()  # JSON: drift.Doubt, the first of them
+    probes = TextField(default="[]")  # JSON: drift.ProbeResult
+    verdict = TextField(null=True)  # what the probes said, in words
+    closed_at = BigIntegerField(null=True)
+    closed_by = TextField(null=True)
+    closed_why = TextField(null=True)
+
+
+class DriftCaseEvent(Table):
+    """An event that a case is about, or that was refused because of it."""
+
+    case = ForeignKeyField(DriftCase, backref="events", index=False, on_delete="RESTRICT")
+    event = ForeignKeyField(Event, on_delete="RESTRICT")
+    role = TextField()  # failed, refused
+    at = BigIntegerField()
+    run_id = BigIntegerField(null=True)
+    released_at = BigIntegerField(null=True)  # when it was asked for again after the case was closed
+
+    class Meta:
+        primary_key = CompositeKey("case", "event")
+
+
+class CanaryEvent(Table):
+    """An event whose pages are fetched again regularly, only to see whether they still read equal."""
+
+    event = ForeignKeyField(Event, primary_key=True, on_delete="RESTRICT")
+    added_at = BigIntegerField()
+    added_by = TextField()
+    checked_at = BigIntegerField(null=True)
+    passed = BooleanField(null=True)  # None: it could not be fetched
+    result = TextField(null=True)  # JSON: drift.CanaryResult

@@ -15,6 +15,8 @@ from mre_console.simulator.generate import World
 from mre_console.simulator.site import SimulatedSite
 from pipeline import check_documents, checks, replay
 from pipeline.errors import Kind, PipelineError, StoreError
+from pipeline.fixtures import FixtureRoots
+from pipeline.liverc.readers import Readers
 from pipeline.observe import Report
 from pipeline.replay import Pages
 from pipeline.service import Service, ServiceSettings
@@ -104,7 +106,7 @@ def test_a_program_that_cannot_read_any_more_holds_what_was_just_recovered(
     root.mkdir(parents=True)
     (root / "metadata.json").write_text("{}")
     report = checks.after_action(
-        service.store, service.event(name).id, archive=service.archive, fixtures=tmp_path / "fixtures"
+        service.store, service.event(name).id, archive=service.archive, fixtures=FixtureRoots(tmp_path / "fixtures")
     )
     assert [finding.check for finding in report.findings] == ["regression"]
     assert report.held == (name,)
@@ -125,8 +127,8 @@ def test_three_replays_in_other_orders_must_agree(service: Service, name: str, m
     """A reader that lets the order of the pages show: found, and only by the check that looks for it."""
     read = replay.read_pages
 
-    def order_dependent(pages: list[tuple[str, bytes]]) -> Pages:
-        said = read(pages)
+    def order_dependent(pages: list[tuple[str, bytes]], readers: Readers) -> Pages:
+        said = read(pages, readers)
         assert said.event is not None
         if "view_event" not in pages[0][0]:
             said.event = msgspec.structs.replace(said.event, event_name=said.event.event_name + " ")

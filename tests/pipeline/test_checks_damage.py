@@ -18,7 +18,8 @@ from mre_console.simulator.generate import World
 from mre_console.simulator.site import SimulatedSite
 from pipeline import check_program, checks, document
 from pipeline.checks import CheckReport
-from pipeline.fixtures import list_sets
+from pipeline.fixtures import FixtureRoots, list_sets
+from pipeline.liverc.readers import SHIPPED
 from pipeline.service import Service, ServiceSettings
 from pipeline.store import export
 from pipeline.store.events import EventRow
@@ -47,7 +48,7 @@ class House(NamedTuple):
 
     def check(self, root: Path | None = None) -> CheckReport:
         """Every check over everything; with page sets, those of the program too."""
-        bench = checks.Bench(self.service.store, self.service.archive, root)
+        bench = checks.Bench(self.service.store, self.service.archive, FixtureRoots(root))
         return checks.check(bench, asked_by="test")
 
 
@@ -60,7 +61,8 @@ def house(database_url: str, tmp_path: Path) -> Iterator[House]:
         for name in names:
             service.ingest(name)
         event_id = names[0].partition("/")[2]
-        site.rename_race(event_id, site.document(event_id).races[0].source_race_id, "Renamed A-Main")
+        race = site.document(event_id).races[0]
+        site.rename_race(event_id, race.source_race_id, f"{race.class_name} C-Main")
         service.ingest(names[0])
         yield House(service, service.event(names[0]), names[0], names[1], tmp_path / "data")
 
@@ -387,7 +389,7 @@ def test_a_page_set_that_reads_otherwise_is_named(house: House, tmp_path: Path) 
     text = metadata.read_text()
     metadata.write_text(text.replace(_sha256(expected.read_bytes()), _sha256(changed)))
     expected.write_bytes(changed)
-    (finding,) = list(check_program.regression(root))
+    (finding,) = list(check_program.regression(FixtureRoots(root), SHIPPED))
     assert finding.check == "regression"
     assert folder.name in finding.message
     assert "race_order: expected 8, got 1" in finding.message
@@ -410,7 +412,7 @@ def test_documents_that_depend_on_the_process_are_named(house: House, monkeypatc
     """Hash seed, time zone and language must not matter; here one of three processes says something else."""
     answers = iter([{"900101": "a"}, {"900101": "a"}, {"900101": "b"}])
     monkeypatch.setattr(check_program, "_answer", lambda process: next(answers))
-    (finding,) = list(check_program.determinism(shipped_fixtures()))
+    (finding,) = list(check_program.determinism(FixtureRoots(shipped_fixtures())))
     assert (finding.check, finding.facts["found"]) == ("determinism", ["a", "b"])
 
 

@@ -95,7 +95,8 @@ def unchanged(service: Service, client: SiteClient, site: SimulatedSite, name: s
 
 def second_generation(service: Service, client: SiteClient, site: SimulatedSite, name: str) -> None:
     event_id = name.partition("/")[2]
-    site.rename_race(event_id, site.document(event_id).races[0].source_race_id, "Renamed A-Main")
+    race = site.document(event_id).races[0]
+    site.rename_race(event_id, race.source_race_id, f"{race.class_name} C-Main")
     assert service.ingest(name).outcome == "published"
 
 

@@ -329,8 +329,7 @@ class Zombie:
         assert self.hold.reached.wait(30)
         (lock,) = service.locks()
         service.clear_lock(name, reason="the holder hangs", confirm=lock.name_to_type)
-        event_id = name.partition("/")[2]
-        site.rename_race(event_id, site.document(event_id).races[0].source_race_id, "Renamed A-Main")
+        correct(site, name)
         self.newer: list[Any] = []
         self.newer_hold = Hold(service, a_race(site, name))
         self.newer_thread = service.start_ingest(name, done=self.newer.append)

@@ -9,6 +9,8 @@ import pytest
 
 from pipeline import recovery
 from pipeline.errors import Kind, StateError
+from pipeline.fixtures import NO_FIXTURES
+from pipeline.liverc.readers import SHIPPED
 from pipeline.observe import Bus
 from pipeline.plans import Rollback
 from pipeline.recovering import Recoverer, RollbackStep
@@ -64,7 +66,9 @@ def test_what_cannot_be_served(store: Store) -> None:
 
 
 def roll_back(store: Store, rollback: Rollback, folder: Path) -> list[RollbackStep]:
-    who = Recoverer(store, Bus(), PageArchive(folder), None, "tester", "the build reads laps wrong", "cli")
+    who = Recoverer(
+        store, Bus(), PageArchive(folder), NO_FIXTURES, SHIPPED, "tester", "the build reads laps wrong", "cli"
+    )
     return list(who.roll_back(rollback))
 
 

@@ -40,6 +40,10 @@ WAYS_IN: dict[str, tuple[Way, Call]] = {
     "resume_schedule": (Way.EDIT, lambda service, name: service.resume_schedule("recent")),
     "run_schedule_now": (Way.EDIT, lambda service, name: service.run_schedule_now("checks")),
     "add_event": (Way.EDIT, lambda service, name: service.add_event("elsewhere/77")),
+    "ingest_case": (Way.INGEST, lambda service, name: service.ingest_case(1)),
+    "run_canaries": (Way.CATALOGUE, lambda service, name: service.run_canaries()),
+    "add_canary": (Way.EDIT, lambda service, name: service.add_canary(name)),
+    "remove_canary": (Way.EDIT, lambda service, name: service.remove_canary(name)),
     # exempt: this is what the switch is turned off for
     "disable": (Way.RECOVERY, lambda service, name: service.disable(reason="again", protect=True)),
     "enable": (Way.RECOVERY, lambda service, name: service.enable()),
@@ -56,6 +60,13 @@ WAYS_IN: dict[str, tuple[Way, Call]] = {
     # nobody's work begins by this alone: each piece of it asks for itself
     "start_schedule": (Way.RECOVERY, lambda service, name: _start_and_stop(service)),
     "rebuild": (Way.RECOVERY, lambda service, name: list(service.rebuild(name))),
+    "probe": (Way.RECOVERY, lambda service, name: service.probe(1)),
+    "accept_repair": (Way.RECOVERY, lambda service, name: service.accept_repair(1, reason="it moved")),
+    "undo_repair": (Way.RECOVERY, lambda service, name: service.undo_repair("race_result", 1, reason="it did not")),
+    "close_drift_case": (
+        Way.RECOVERY,
+        lambda service, name: service.close_drift_case(1, "dismissed", reason="it is as it is"),
+    ),
 }
 LOOKS: dict[str, Call] = {
     "health": lambda service, name: service.health(),
@@ -91,6 +102,18 @@ LOOKS: dict[str, Call] = {
     "plan_undo": lambda service, name: service.plan_undo(1),
     "plan_retry": lambda service, name: service.plan_retry([name]),
     "plan_purge": lambda service, name: service.plan_purge(),
+    "drift_cases": lambda service, name: service.drift_cases(),
+    "drift_case": lambda service, name: service.drift_case(1),
+    "canaries": lambda service, name: service.canaries(),
+    "diff_page": lambda service, name: service.diff_page(name),
+    "diff_pages": lambda service, name: service.diff_pages(name, name),
+    "diff": lambda service, name: service.diff(name, name),
+    "diff_event": lambda service, name: service.diff_event(name),
+    "reparse": lambda service, name: service.reparse(name),
+    "repair_proposal": lambda service, name: service.repair_proposal(1),
+    "preview_repair": lambda service, name: service.preview_repair(1),
+    "contract_history": lambda service, name: service.contract_history(),
+    "export_contract": lambda service, name: service.export_contract("race_result"),
     "actions": lambda service, name: service.actions(),
     "action": lambda service, name: service.action(1),
     "schedules": lambda service, name: service.schedules(),
@@ -163,7 +186,10 @@ def name(service: Service, client: SiteClient, site: SimulatedSite) -> str:
 
 
 def everything(service: Service) -> dict[str, list[tuple[Any, ...]]]:
-    tables = (*TABLE_NAMES, "control", "check_run", "action", "schedule", "wanted", "worker")
+    tables = (
+        *TABLE_NAMES, "control", "check_run", "action", "schedule", "wanted", "worker",
+        "drift_case", "drift_case_event", "canary_event",
+    )  # fmt: skip
     with service.store.read():
         return {table: sorted(service.store.sql(f"SELECT * FROM {table}"), key=repr) for table in tables}
 
