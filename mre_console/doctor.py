@@ -203,11 +203,19 @@ def check_site(settings: Settings) -> Check:
     return Check("site", "ok", f"{url} takes connections")
 
 
-def check_browser(_: Settings) -> Check:
+def check_browser(settings: Settings) -> Check:
+    if settings.browser == "never":
+        return Check("browser", "ok", "never used: browser = never")
     for name in BROWSERS:
         if path := shutil.which(name):
             return Check("browser", "ok", path)
-    return Check("browser", "ok", "none found, and none needed: this version reads every page over plain HTTP")
+    needed = settings.browser == "always" or settings.browser_pages is not None
+    return Check(
+        "browser",
+        "warn",
+        "none found on the path" + ("" if needed else "; every page that is known today is read over plain HTTP"),
+        "Run `playwright install chromium`, install your system's chromium, or set --browser never.",
+    )
 
 
 def _may_be_filled(folder: Path) -> bool:

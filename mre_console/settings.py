@@ -24,6 +24,8 @@ from pipeline.store.urls import parse_url
 
 DEFAULT_CRAWL_DELAY_S = 1.0
 DATABASE_NAME = "mre.sqlite3"
+BROWSER_MODES = ("auto", "always", "never")  # as in pipeline.liverc.sources, which loads more than settings should
+RENDERED_TYPES = ("track_catalogue", "track_dashboard", "events_listing", "event", "race_result", "entry_list")
 ANSWER = "your answer"  # the source of a value that was asked for at the terminal
 
 
@@ -47,6 +49,8 @@ class Settings:
     contact: str | None  # goes into the User-Agent
     release_dead: bool  # release the lock of a holder that is proven dead on this machine, without asking
     read_only: bool  # look, and refuse every action
+    browser: str  # auto, always, never
+    browser_pages: str | None  # page types that always need it, with commas
     drift_webhook: str | None  # told of drift in a JSON POST; may hold a secret: show `shown()` instead
     config_file: Path  # where config.toml is, or would be
     sources: Mapping[str, str]
@@ -61,6 +65,8 @@ class Settings:
             "contact": self.contact,
             "release_dead": self.release_dead,
             "read_only": self.read_only,
+            "browser": self.browser,
+            "browser_pages": self.browser_pages,
             "drift_webhook": masked_webhook(self.drift_webhook),
         }
         return [Setting(name, value, self.sources[name]) for name, value in values.items()]
@@ -157,6 +163,19 @@ def _webhook(text: str) -> str:
     return text
 
 
+def _browser(text: str) -> str:
+    if text not in BROWSER_MODES:
+        raise ValueError(", ".join(BROWSER_MODES))
+    return text
+
+
+def _page_types(text: str) -> str | None:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in RENDERED_TYPES]:
+        raise ValueError(f"some of {', '.join(RENDERED_TYPES)}, with commas (not {unknown[0]!r})")
+    return ",".join(names) or None
+
+
 def _yes_or_no(text: str) -> bool:
     if text.lower() not in (*_YES, *_NO):
         raise ValueError("yes or no")
@@ -173,6 +192,8 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "contact": _contact,
     "release_dead": _yes_or_no,
     "read_only": _yes_or_no,
+    "browser": _browser,
+    "browser_pages": _page_types,
     "drift_webhook": _webhook,
 }
 _SECRETS = ("drift_webhook",)
@@ -289,6 +310,8 @@ def load_settings(
         contact=values.get("contact"),
         release_dead=values.get("release_dead", True),
         read_only=values.get("read_only", False),
+        browser=values.get("browser", "auto"),
+        browser_pages=values.get("browser_pages"),
         drift_webhook=values.get("drift_webhook"),
         config_file=file,
         sources=sources,

@@ -32,6 +32,10 @@ def command(
         bool, typer.Option("--allow-shrink", help="Publish even if over half of the served races or laps would go.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Fetch, read and judge, but write nothing.")] = False,
+    debug_browser: Annotated[
+        bool,
+        typer.Option("--debug-browser", help="Show the browser with DevTools, and keep what it made of each page."),
+    ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Keep pages and what was read from them beside the run.")
     ] = False,
@@ -54,7 +58,7 @@ def command(
     from pipeline.ingest import Options
 
     options = Options(dry_run=dry_run, debug=debug, allow_shrink=allow_shrink)
-    with open_service(ctx, fetches=True) as service, Progress() as progress:
+    with open_service(ctx, fetches=True, debug_browser=debug_browser) as service, Progress() as progress:
         service.bus.subscribe(narrator(progress))
         if track:
             attempts = _of_track(service, track, _iso_date(since or ""), limit, options)

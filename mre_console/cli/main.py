@@ -95,7 +95,17 @@ def settings_of(ctx: typer.Context) -> Settings:
 
 # ---------------------------------------------------------------- global options, wherever they stand
 
-GLOBAL_VALUES = ("--db", "--data", "--site", "--crawl-delay", "--contact", "--release-dead", "--drift-webhook")
+GLOBAL_VALUES = (
+    "--db",
+    "--data",
+    "--site",
+    "--crawl-delay",
+    "--contact",
+    "--release-dead",
+    "--browser",
+    "--browser-pages",
+    "--drift-webhook",
+)
 GLOBAL_FLAGS = ("--version", "--read-only")
 
 
@@ -162,6 +172,12 @@ def _root(
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Look only: refuse every action (MRE_READ_ONLY).")
     ] = False,
+    browser: Annotated[
+        str | None, typer.Option(help="Use a browser: auto (default), always or never (MRE_BROWSER).")
+    ] = None,
+    browser_pages: Annotated[
+        str | None, typer.Option(help="Page types that always need the browser, with commas.")
+    ] = None,
     drift_webhook: Annotated[
         str | None, typer.Option(help="http(s) URL that is told of drift in a JSON POST (MRE_DRIFT_WEBHOOK).")
     ] = None,
@@ -182,6 +198,8 @@ def _root(
             "contact": contact,
             "release_dead": release_dead,
             "read_only": "yes" if read_only else None,
+            "browser": browser,
+            "browser_pages": browser_pages,
             "drift_webhook": drift_webhook,
         }
     )

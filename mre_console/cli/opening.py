@@ -25,12 +25,12 @@ GRACE_S = 0.5  # after a second Ctrl-C
 
 
 @contextmanager
-def open_service(ctx: typer.Context, *, fetches: bool = False) -> Iterator[Service]:
+def open_service(ctx: typer.Context, *, fetches: bool = False, debug_browser: bool = False) -> Iterator[Service]:
     """The service for one command. With `fetches`, the real site is only asked once a contact is known."""
     settings = settings_of(ctx)
     if fetches and settings.site is None and settings.contact is None:
         settings = _ask_contact(settings)
-    with service_from(settings) as service, observed(service), _stopping(service):
+    with service_from(settings, debug_browser=debug_browser) as service, observed(service), _stopping(service):
         yield service
 
 
@@ -54,7 +54,7 @@ def observed(service: Service) -> Iterator[None]:
         end_log()
 
 
-def service_from(settings: Settings) -> Service:
+def service_from(settings: Settings, *, debug_browser: bool = False) -> Service:
     from mre_console.settings import shipped_fixtures
     from pipeline.service import Service, ServiceSettings
 
@@ -71,6 +71,9 @@ def service_from(settings: Settings) -> Service:
             contact=settings.contact,
             release_dead=settings.release_dead,
             fixtures=fixtures,
+            browser=settings.browser,
+            browser_pages=frozenset((settings.browser_pages or "").split(",")) - {""},
+            debug_browser=debug_browser,
             drift_webhook=settings.drift_webhook,
         ),
         read_only=settings.read_only,
