@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -77,7 +78,8 @@ class JsonLog:
         if self._handler is not None:
             for name in LIBRARIES:
                 logging.getLogger(name).removeHandler(self._handler)
-            self._handler.close()
+            with suppress(OSError):  # what was still to be written found no room
+                self._handler.close()
             self._handler = None
 
     def _open(self) -> None:

@@ -350,7 +350,7 @@ class Run:
             try:
                 with self.store.write():
                     lease_rows.lock_fence(self.store, self.fence)
-                    end = self._conclude("failed", outcome, envelope, keep_error=reason)
+                    end = self._conclude("failed", outcome, envelope, keep_error=reason, keep_timeline=log)
                     if log:
                         self._write_log(end)
                 self._report_trace(str(error.kind))
@@ -361,7 +361,9 @@ class Run:
                     raise
                 error.details["not_recorded"] = f"{left_out}: {cause.message}"
 
-    def _conclude(self, state: str, outcome: str, error: Envelope | None, *, keep_error: bool = True) -> Report:
+    def _conclude(
+        self, state: str, outcome: str, error: Envelope | None, *, keep_error: bool = True, keep_timeline: bool = True
+    ) -> Report:
         """Write how the run ended and give the lease back. Returns what is to be told of it once that is committed."""
         self._close_stage()
         run_rows.transition(self.store, self.event.id, state)
@@ -377,7 +379,7 @@ class Run:
             error=None if error is None or not keep_error else encode_envelope(error),
             stage_ms=self._encoded_stage_ms(),
         )
-        if keep_error:
+        if keep_timeline:
             kept = self.timeline.spans(None if error is None else error.details["kind"], outcome=outcome)
             timelines.insert(self.store, self.run_id, spans.encode(kept))
         lease_rows.release(self.store, self.fence)

@@ -55,7 +55,7 @@ class Stopped:
         try:
             lock = self.scene.service.clear_lock(self.scene.name, reason="its holder is stopped")
         except PipelineError as error:
-            if error.kind in (Kind.DB_BUSY, Kind.USAGE):
+            if error.kind in (Kind.DB_BUSY, Kind.UNKNOWN):
                 return False
             raise
         assert lock.verdict == "STOPPED", lock.evidence
