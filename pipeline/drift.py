@@ -146,7 +146,7 @@ def get_case(store: Store, case_id: int) -> Case:
     with store.read():
         row = rows.get(store, case_id)
         if row is None:
-            raise StateError(Kind.USAGE, f"there is no drift case {case_id}", case=case_id)
+            raise StateError(Kind.UNKNOWN, f"there is no drift case {case_id}", case=case_id)
         return _case(store, row)
 
 

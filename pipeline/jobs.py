@@ -114,6 +114,15 @@ def _checks(house: Service, _options: NoOptions, _signal: StopSignal) -> str:
     return f"{verdict}: {report.errors} errors, {report.warnings} warnings"
 
 
+def _canaries(house: Service, _options: NoOptions, _signal: StopSignal) -> str:
+    results = house.run_canaries()
+    changed = [result.event for result in results if result.passed is False]
+    if changed:
+        return f"{len(changed)} of {len(results)} canary events read differently: {', '.join(changed)}"
+    unknown = sum(result.passed is None for result in results)
+    return f"{len(results) - unknown} canary events read equal, {unknown} could not be fetched"
+
+
 def _purge(house: Service, options: PurgeOptions, _signal: StopSignal) -> str:
     plan = house.plan_purge(older_than_days=options.older_than_days, keep_undo_days=options.keep_undo_days)
     report = house.purge(plan, who=WHO, reason="as scheduled")
@@ -137,6 +146,7 @@ JOBS: dict[str, Job] = {
         lambda house, options, _signal: due.want_retries(house.store, options),
         only_database=True,
     ),
+    "canaries": Job("fetch canary events again: has LiveRC changed?", Way.CATALOGUE, NoOptions, _canaries),
     "checks": Job("run all checks", Way.RECOVERY, NoOptions, _checks),
     "purge": Job("delete superseded runs for good", Way.RECOVERY, PurgeOptions, _purge),
 }

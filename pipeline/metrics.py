@@ -143,9 +143,10 @@ def _family(gauge: Gauge) -> GaugeMetricFamily:
     return family
 
 
-def store_gauges(store: Store) -> Iterator[Gauge]:
-    """How the database stands. Raises StoreError."""
-    from pipeline import schedule
+def store_gauges(store: Store, build: str) -> Iterator[Gauge]:
+    """How the database stands; `build` is that of the readers. Raises StoreError."""
+    from pipeline import drift, schedule
+    from pipeline.looking import gate_line
     from pipeline.store import gauges
 
     facts = gauges.read(store)
@@ -167,6 +168,10 @@ def store_gauges(store: Store) -> Iterator[Gauge]:
     )
     if running.tick_age_ms is not None:
         yield "scheduler_tick_age_seconds", "Since anybody looked what is due.", [({}, running.tick_age_ms / 1000)]
+    changed = drift.picture(store)
+    yield "drift_cases_open", "Suspicions that LiveRC changed its pages.", [({}, len(changed.cases))]
+    yield "page_types_blocked", "Page types that are read nowhere.", [({}, len(changed.blocked))]
+    yield "gate_open", "0 while a page set does not read as it must.", [({}, gate_line(store, build).state != "red")]
     yield "ingestion_enabled", "0 while the global switch is off.", [({}, float(facts.mode == "enabled"))]
 
 

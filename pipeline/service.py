@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from pipeline import records
-from pipeline.errors import Kind, PipelineError, StateError
+from pipeline.errors import Kind, ParseError, PipelineError, StateError
 from pipeline.holders import program_version
 from pipeline.liverc.errand import Clock
 from pipeline.observe import Bus, Report, failure_fields, refusal_report
@@ -433,7 +433,13 @@ class Service(
         signal = StopSignal()
         self.stops.add(signal)
         try:
-            page = self.client.fetch(url, ref.page_type, stop=signal.event, deadline=None, admit=admit)
+            page = self.sources.fetch(ref, stop=signal.event, admit=admit)
+            try:
+                found: records.PageRecord | ParseError = self.readers.read(page.body, ref)
+            except ParseError as error:
+                found = error
+            if self.sources.would_render(page, found):
+                page = self.sources.render(ref, stop=signal.event, admit=admit)
             return self._believed(page.body, ref)
         except PipelineError as error:
             if error.kind is Kind.INTERRUPTED and signal.tripped:

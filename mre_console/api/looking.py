@@ -11,13 +11,16 @@ from mre_console.api.door import Asked, Limit, Number, Reader, Text, door_of
 from mre_console.api.shapes import CheckRunView, Liveness, LogLineView, check_run_view, log_line_view
 from pipeline import health as judged
 from pipeline.control import ControlState
+from pipeline.drift import Case
 from pipeline.errors import PipelineError
 from pipeline.failures import FailureGroup
 from pipeline.health import Health
 from pipeline.leases import LockView
 from pipeline.metrics import CONTENT_TYPE
 from pipeline.recovery import Action
+from pipeline.schedule import ScheduleLine
 from pipeline.store.tracks import TrackRow
+from pipeline.store.workers import WorkerRow
 
 router = APIRouter(tags=["looking"])
 
@@ -80,6 +83,30 @@ def checks(
 ) -> Response:
     """Recorded runs of the checks, newest first."""
     return answer([check_run_view(row) for row in service.check_runs(event_id, limit=limit)])
+
+
+@router.get("/drift", **described(tuple[Case, ...]))
+def drift_cases(_: Reader, service: Asked, open_only: bool = False, limit: Limit = 50) -> Response:
+    """Has LiveRC changed its pages? Cases, newest first, with what is doubted and what the probes said."""
+    return answer(service.drift_cases(open_only=open_only, limit=limit))
+
+
+@router.get("/drift/{case_id}", **described(Case))
+def drift_case(_: Reader, service: Asked, case_id: Number) -> Response:
+    """One drift case, with the events that wait for its end."""
+    return answer(service.drift_case(case_id))
+
+
+@router.get("/schedule", **described(tuple[ScheduleLine, ...]))
+def schedule(_: Reader, service: Asked) -> Response:
+    """What is due when, and how it last went."""
+    return answer(service.schedules())
+
+
+@router.get("/workers", **described(tuple[WorkerRow, ...]))
+def workers(_: Reader, service: Asked) -> Response:
+    """The processes that run the schedule, on all machines, newest first."""
+    return answer(service.workers())
 
 
 @router.get("/health", **described(Health, also={503: Health}))

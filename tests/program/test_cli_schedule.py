@@ -66,7 +66,10 @@ def test_add_edit_pause_resume_run_now(capsys: pytest.CaptureFixture[str]) -> No
         (["add", "x", "listings", "every 90s"], "whole number of minutes"),
         (["add", "x", "listings", "0 3 * *"], "five fields"),
         (["add", "x", "listings", "0 0 31 2 *"], "no such day"),
-        (["add", "x", "dishes", "every 1h"], "the jobs are catalogue, listings, recent, retries, checks, purge"),
+        (
+            ["add", "x", "dishes", "every 1h"],
+            "the jobs are catalogue, listings, recent, retries, canaries, checks, purge",
+        ),
         (["add", "checks", "checks", "every 1h"], "already"),
         (["edit", "checks", "--when", "61 3 * * *"], "61"),
         (["edit", "recent", "--set", "window_days=0"], "between 1 and 60"),

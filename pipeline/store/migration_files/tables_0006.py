@@ -69,6 +69,7 @@ _SHIPPED = (  # name, job, timing, options, paused
     ("listings", "listings", "every 6h", "{}", False),
     ("recent", "recent", "every 1h", "{}", True),
     ("retries", "retries", "every 5m", "{}", False),
+    ("canaries", "canaries", "every 6h", "{}", False),
     ("checks", "checks", "40 4 * * *", "{}", False),
     ("purge", "purge", "10 5 * * sun", "{}", True),
 )
