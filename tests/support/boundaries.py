@@ -24,7 +24,7 @@ class Wall(NamedTuple):
 WALLS = (
     Wall("pipeline", ("textual", "screens", "mre_console")),
     Wall("screens", ("mre_console",)),
-    *(Wall(room, ("lxml", "httpx", "chompjs", "protego"), ("pipeline.liverc",)) for room in ROOMS),
+    *(Wall(room, ("lxml", "httpx", "chompjs", "playwright", "protego"), ("pipeline.liverc",)) for room in ROOMS),
     *(Wall(room, ("peewee", "playhouse", "pysqlite3", "sqlite3", "psycopg"), ("pipeline.store",)) for room in ROOMS),
     *(Wall(room, ("tests", "benchmarks")) for room in ROOMS),
 )
