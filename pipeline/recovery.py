@@ -131,6 +131,8 @@ def act(
     run_kind = RUN_KINDS[plan.kind]
     from_run_id, to_run_id = served_runs(plan)
     with store.write():
+        if not lease_rows.line_up(store, plan.event_id):
+            raise held(store, planning.require_event(store, plan.event_id))
         run_id = run_rows.insert_run(
             store,
             plan.event_id,
@@ -140,8 +142,7 @@ def act(
             restored_run_id=to_run_id if run_kind == "restore" else None,
         )
         token = lease_rows.acquire(store, plan.event_id, run_id, holder, leases.TTL_MS)
-        if token is None:
-            raise held(store, planning.require_event(store, plan.event_id))  # leaving rolls the run back
+        assert token is not None  # locked since it was seen to be free
         draft = _plan_again(store, plan, run_id)
         _change(store, draft)
         run_rows.finish_run(store, run_id, OUTCOMES[run_kind])

@@ -147,12 +147,13 @@ class Run:
         holder = encode_holder(this_holder(lock))
         with store.write():
             control.admit(store, way, pages=control.INGESTED, build=build or parser_build())
+            if not lease_rows.line_up(store, event.id):
+                raise held(store, event)
             run_id = run_rows.insert_run(
                 store, event.id, kind=kind, trigger=trigger, holder_json=holder, parser_build=build or parser_build()
             )
             token = lease_rows.acquire(store, event.id, run_id, holder, TTL_MS)
-            if token is None:
-                raise held(store, event)  # leaving rolls the run back
+            assert token is not None  # locked since it was seen to be free
             if claim is not None:
                 claim()
             event = event_rows.get_event(store, event.id) or event  # as it stands now that nobody else can change it

@@ -48,6 +48,18 @@ class LeaseRow(Struct, frozen=True, kw_only=True):
     run_started_at: int | None
 
 
+def line_up(store: Store, event_id: int) -> bool:
+    """Lock a lease that nobody holds, before a run is inserted for it. False: it is held; that is not waited for.
+
+    Runs so get their numbers in the order in which they get the lease: a higher number is later, as an undo relies on.
+    On PostgreSQL two that begin at once could otherwise be numbered in one order and served in the other.
+    """
+    with store.write():
+        _ensure_row(store, event_id)
+        query = Lease.select(Lease.token).where(Lease.event == event_id, Lease.run_id.is_null())
+        return store.fetch_one(query if store.engine == "sqlite" else query.for_update()) is not None
+
+
 def acquire(store: Store, event_id: int, run_id: int, holder_json: str, ttl_ms: int) -> int | None:
     """Take the lease for a run that was just inserted; stamp it with the new token and make it the event's newest run.
 

@@ -285,7 +285,7 @@ class Locks(RuleBasedStateMachine):
 
     def _take_refused(self, event: ModelEvent, seen: bool, named: bool) -> Kind | None:
         if event.running is None:
-            return Kind.USAGE
+            return Kind.UNKNOWN
         if not seen:
             return Kind.LEASE_LOST
         return Kind.USAGE if event.running.life == "alive" and not named else None
@@ -300,7 +300,7 @@ class Locks(RuleBasedStateMachine):
     def cancel(self, index: int) -> None:
         event = self.events[index]
         lock, refused = attempt_to(lambda: leases.cancel(self.store, event.event_id, who=WHO))
-        assert (lock is None) == (event.running is None) == (refused is Kind.USAGE)
+        assert (lock is None) == (event.running is None) == (refused is Kind.UNKNOWN)
         if event.running is not None:
             event.running.cancelled = True
 
