@@ -118,6 +118,7 @@ class Locks(RuleBasedStateMachine):
             return
         assert event.running is not None
         run, self.build = event.running.run, build
+        run.build = build  # the readers are those of now, whenever the run began
         document = generation(number, event.source_event_id)
         outcome, refused = attempt_to(lambda: run.publish(document, documents.sha256(document), again=again))
         if self.switch.mode != "enabled":
