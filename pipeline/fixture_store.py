@@ -81,6 +81,14 @@ class FixtureStore:
         """Earlier versions of a captured set, oldest first."""
         return () if self.roots.captured is None else fixtures.archived_versions(self.roots.captured, event_id)
 
+    def require_leave(self, event_id: str, change: Change, *, known: bool = False) -> None:
+        """Refuse what would be refused anyway before pages are fetched or read for it; `known`: whatever is there.
+
+        Raises StateError USAGE where the event has a set, and there is no confirmed drift case or no reason.
+        """
+        if known or event_id in rows.versions(self.store) or self.captured(event_id) is not None:
+            self._confirmed(change)
+
     # ------------------------------------------------------------------ changing
 
     def capture(self, pages: Sequence[KeptPage], change: Change, *, origin: str, notes: str = "") -> SetInfo:
@@ -118,7 +126,7 @@ class FixtureStore:
                 raise StateError(Kind.USAGE, text, remedy="`mre fixtures capture` keeps a set of its own beside it.")
             self.find(event_id)
         assert before is not None
-        self._confirmed(change)  # before anything is read: what is refused anyway should not cost
+        self._confirmed(change)
         if pages is None:
             loaded = fixtures.load_set(before.folder)
             return self.capture(of_set(loaded), change, origin=origin or loaded.metadata.origin or "")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from pipeline import lap_positions
 from pipeline.records import RacePage, TableRow
 
 TOLERANCE_MS = 2  # the site reckons with finer times than it shows
@@ -20,7 +21,7 @@ _GAP = re.compile(r"(?:(?:([0-9]+):)?([0-9]+)\.([0-9]{3}))|([0-9]+) Laps?")
 def wrong_gaps(page: RacePage) -> Iterator[tuple[str, str, str]]:
     """(field, kind, one sentence) for every gap that cannot be read (shape) or does not follow (cross_check)."""
     for above, row in pairwise(page.rows):
-        if row.behind is None:
+        if row.behind is None or is_moved_down(above, row):
             continue
         if not _GAP.fullmatch(row.behind):
             yield "behind", "shape", f"the gap of {row.driver_name} reads {row.behind[:30]!r}"
@@ -29,10 +30,17 @@ def wrong_gaps(page: RacePage) -> Iterator[tuple[str, str, str]]:
             yield "behind", "cross_check", why
 
 
+def is_moved_down(above: TableRow, row: TableRow) -> bool:
+    """Did a driver do better than the one above? Then an official moved somebody, and a gap can be anything."""
+    if row.laps_completed != above.laps_completed:
+        return row.laps_completed > above.laps_completed
+    return row.total_time_ms is not None and (above.total_time_ms or 0) > row.total_time_ms
+
+
 def gap_holds(above: TableRow, row: TableRow) -> bool | None:
     """Does the gap shown follow from laps and totals? None where that cannot be told."""
     shown = _GAP.fullmatch(row.behind or "")
-    if shown is None:
+    if shown is None or is_moved_down(above, row):
         return None
     laps = above.laps_completed - row.laps_completed
     minutes, seconds, thousandths, lapped = shown.groups()
@@ -47,10 +55,18 @@ def gap_holds(above: TableRow, row: TableRow) -> bool | None:
 
 
 def confirmed_totals(page: RacePage) -> Iterator[tuple[str | None, str | None]]:
-    """(race, driver) whose total is not the sum of the laps, and is confirmed by a gap: an official changed it."""
-    laps = {racer.driver_name: sum(lap.lap_time_ms for lap in racer.laps) for racer in page.racers}
+    """(race, driver) whose total is not the sum of the laps, and is confirmed by a gap: an official changed it.
+
+    The laps themselves must be as they were driven: their last projection is their sum.
+    """
+    laps = {
+        racer.driver_name: sum(lap.lap_time_ms for lap in racer.laps)
+        for racer in page.racers
+        if lap_positions.ends_as_projected(racer)
+    }
     for above, row in pairwise(page.rows):
         if gap_holds(above, row) and not (row.behind or "").endswith(("Lap", "Laps")):
             for one in (above, row):
-                if abs((one.total_time_ms or 0) - laps.get(one.driver_name, 0)) >= PENALTY_MS:
+                driven = laps.get(one.driver_name)
+                if driven is not None and abs((one.total_time_ms or 0) - driven) >= PENALTY_MS:
                     yield page.source_race_id, one.driver_name

@@ -160,8 +160,10 @@ class GateActions:
         """
         from pipeline.page_sources import pages_of
 
+        change, sets = _change(who, reason, case), self.fixture_store
+        sets.require_leave(_event_id(event), change)
         pages, origin = pages_of(self, event, run_id, live=live)
-        info = self.fixture_store.capture(pages, _change(who, reason, case), origin=origin)
+        info = sets.capture(pages, change, origin=origin)
         return _captured(self, info.event_id, info.version)
 
     @way_in(Way.RECOVERY)
@@ -183,6 +185,7 @@ class GateActions:
         from pipeline.page_sources import pages_of
 
         change, event_id = _change(who, reason, case), _event_id(event)
+        self.fixture_store.require_leave(event_id, change, known=True)
         pages, origin = pages_of(self, event, run_id, live=live) if live or run_id is not None else (None, "")
         info = self.fixture_store.accept(event_id, change, pages, origin)
         return _captured(self, event_id, info.version)

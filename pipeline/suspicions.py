@@ -15,6 +15,7 @@ from itertools import pairwise
 from msgspec import Struct
 
 from pipeline import lap_positions, race_gaps
+from pipeline.contradictions import TOTALS, doubtful
 from pipeline.document import PAGE_TYPES, same_text
 from pipeline.liverc.converters import date_range
 from pipeline.liverc.coverage import Coverage
@@ -31,17 +32,6 @@ from pipeline.records import (
 )
 from pipeline.violations import Violation
 
-# Contradictions between the two sides of a race page, and between a race page and the event page. Totals are not
-# among them: pages may be kept with rows cut out. A sum of laps is, unless the gaps to the neighbours confirm it.
-CROSS_CHECKS = frozenset(
-    {
-        "driver-name", "event-name", "fast-lap-number", "fast-lap-time", "grid-lap-time", "hidden-value",
-        "lap-count-surplus", "lap-sum", "lap-time-zero", "position-duplicate", "position-gap", "race-empty",
-        "race-label", "race-number", "racer-without-row", "round", "row-count", "statistic-differs",
-        "statistic-recomputed", "statistics-unexplained",
-    }
-)  # fmt: skip
-TOTALS = frozenset({"total-laps", "total-entries", "entry-count"})  # two drivers of one name spoil that of drivers
 _MANY = 10  # tracks, of which one at least has held an event
 _LETTERS = re.compile(r"[^\W\d_]{2}")
 _TIMED = re.compile(r"[0-9]+ Laps?", re.IGNORECASE)
@@ -84,13 +74,7 @@ def event_suspicions(
 
     `violations` are those of `validate.check`; `seen` the coverage of its pages, for the date that each of them shows.
     """
-    confirmed = {name for page in races.values() for name in race_gaps.confirmed_totals(page)}
-    found = [
-        _from_violation(one)
-        for one in dict.fromkeys(violations)
-        if one.rule in CROSS_CHECKS
-        and not (one.rule in ("lap-sum", "lap-count-surplus") and (one.race_id, one.driver) in confirmed)
-    ]
+    found = [_from_violation(one) for one in doubtful(violations, races)]
     for link in event_page.races:
         if link.source_race_id in races:
             found += _link(link, races[link.source_race_id])
@@ -160,15 +144,15 @@ _FROM_LAPS = {
     "fast_lap_ms": 2,
     "fast_lap_number": 2,
     "avg_lap_ms": 2,
-    "std_deviation": 2,
-    "consistency": 2,
+    "std_deviation": 3,
+    "consistency": 3,
     "top_3_consecutive_ms": 4,
     "avg_top_5_ms": 6,
     "avg_top_10_ms": 11,
     "avg_top_15_ms": 16,
     "car_number": 0,
-    "qualifying_position": 0,
 }
+_MAIN = re.compile(r"\bmain", re.IGNORECASE)  # rounds whose grid was qualified for
 
 
 def _values(page: RacePage) -> Iterator[Suspicion]:
@@ -178,6 +162,10 @@ def _values(page: RacePage) -> Iterator[Suspicion]:
         if lacking:
             why = f"{name} is empty in {len(lacking)} of {len(able)} rows that must have it ({lacking[0].driver_name})"
             yield _said(page, "value-gone", name, why, kind="coverage")
+    unqualified = [row for row in page.rows if row.qualifying_position is None]
+    if unqualified and (len(unqualified) < len(page.rows) or _MAIN.search(page.round or "main")):
+        why = f"qualifying_position is empty in {len(unqualified)} of {len(page.rows)} rows"
+        yield _said(page, "value-gone", "qualifying_position", why, kind="coverage")
     behind = [row for row in page.rows[1:] if row.behind is None]
     if behind:
         why = f"behind is empty in {len(behind)} of {len(page.rows) - 1} rows after the first"
@@ -297,7 +285,8 @@ def _alike(races: Mapping[str, RacePage]) -> Iterator[Suspicion]:
     """Two races cannot have the same name, round and number, nor the same laps: one of the pages is another's."""
     known: dict[object, str] = {}
     for page in races.values():
-        names = (page.race_label, page.round, page.race_number)
+        named = page.round is not None and page.race_number is not None
+        names = (page.race_label, page.round, page.race_number) if named else None
         laps = tuple(racer.laps for racer in page.racers)
         for what, fact in (("name", names), ("laps", laps if any(laps) else None)):
             other = known.setdefault(fact, page.source_race_id) if fact is not None else page.source_race_id
@@ -393,14 +382,7 @@ def _listing(page: EventsListing, seen: Coverage) -> Iterator[Suspicion]:
 
 def race_page_suspicions(page: RacePage, seen: Coverage) -> tuple[Suspicion, ...]:
     """All that is doubtful about a race page on its own: `page_suspicions` and its contradictions."""
-    confirmed = set(race_gaps.confirmed_totals(page))
-    broken = [
-        _from_violation(one)
-        for one in check_race_page(page)
-        if one.severity == "error"
-        or (
-            one.rule in CROSS_CHECKS
-            and not (one.rule in ("lap-sum", "lap-count-surplus") and (one.race_id, one.driver) in confirmed)
-        )
-    ]
-    return (*page_suspicions(page, seen), *broken)
+    broken = check_race_page(page)
+    certain = [one for one in broken if one.severity == "error"]
+    said = [*certain, *doubtful(broken, {page.source_race_id: page})]
+    return (*page_suspicions(page, seen), *map(_from_violation, dict.fromkeys(said)))

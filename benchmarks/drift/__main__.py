@@ -97,7 +97,7 @@ def measure(corpora: Sequence[Corpus], names: set[str], *, quick: bool = False) 
                     _count(line, found)
                 if page_type in kind.moves:
                     _count_repair(line, repair(kind, page_type, sources_of(page_type, one.events, one.above)))
-                    if page_type == RACE and not quick and one.events:
+                    if page_type == RACE and not quick and one.events and relocation.is_available():
                         _count_relocation(line, kind, one)
             yield line
     for name, (_, changes) in MIXES.items():

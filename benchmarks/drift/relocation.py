@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,11 @@ class Relocated(NamedTuple):
     right: int
     wrong: int  # something else was taken for it, and nothing says so
     lost: int
+
+
+def is_available() -> bool:
+    """Is the library there? It is no dependency of the program, only of this comparison."""
+    return find_spec("scrapling") is not None
 
 
 def relocate(kind: Kind, source: Source) -> Relocated | None:

@@ -148,9 +148,14 @@ _DATE = Selector((etree.XPath("//h5[ancestor::div[contains(@class, 'page-breadcr
 
 
 def _links(seen: Trace) -> Iterator[FieldReading]:
-    """Links of the event's own tables that lead to no known page, and rows that lead to an entry list."""
+    """Links of the event's own tables: to an entry list under an unknown address, to another event's pages."""
     hrefs = [one.text for one in seen.sightings if one.field.name == "links" and one.alternative == 0]
-    strange = [href for href in hrefs if not href.startswith("#") and resolve_href(href, seen.page.ref) is None]
+    strange = [
+        one.text
+        for one in seen.sightings
+        if one.field.name == "links" and one.alternative == 0 and one.node is not None
+        if "entr" in f"{one.text} {visible_text(one.node)}".lower() and resolve_href(one.text, seen.page.ref) is None
+    ]
     own = [one for href in hrefs if (one := resolve_href(href, seen.page.ref)) and one.page_type in _BY_EVENT]
     foreign = [one.url for one in own if one.id != seen.page.ref.id]
     sample = foreign[0] if foreign else None

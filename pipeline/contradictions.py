@@ -1,0 +1,73 @@
+"""Which broken rules make a page doubtful, and which an official's hand on the results explains.
+
+A race director takes seconds and laps, moves drivers down, corrects a lap; the site reckons some of that anew and some
+not. What can have come about so is only warned of (`validate`); the rest is a number in the wrong place.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from pipeline import race_gaps
+from pipeline.records import RacePage
+from pipeline.violations import Violation
+
+CROSS_CHECKS = frozenset(
+    {
+        "driver-name",
+        "event-name",
+        "fast-lap-number",
+        "fast-lap-time",
+        "grid-lap-time",
+        "hidden-value",
+        "lap-count-surplus",
+        "lap-sum",
+        "lap-time-zero",
+        "position-duplicate",
+        "position-gap",
+        "race-empty",
+        "race-label",
+        "race-number",
+        "racer-without-row",
+        "round",
+        "row-count",
+        "statistic-differs",
+        "statistic-recomputed",
+        "statistics-unexplained",
+    }
+)
+TOTALS = frozenset({"total-laps", "total-entries", "entry-count"})  # two drivers of one name spoil that of drivers
+_OF_THE_TOTAL = frozenset({"lap-sum", "lap-count-surplus"})
+_STALE = "statistic-recomputed"
+
+
+def doubtful(violations: Iterable[Violation], races: Mapping[str, RacePage]) -> Iterator[Violation]:
+    """The cross-checks among the violations that no official's edit explains."""
+    broken = [one for one in dict.fromkeys(violations) if one.rule in CROSS_CHECKS]
+    totals = {name for page in races.values() for name in race_gaps.confirmed_totals(page)}
+    stale = _stale(broken, races)
+    for one in broken:
+        if one.rule in _OF_THE_TOTAL and (one.race_id, one.driver) in totals:
+            continue
+        if one.rule == _STALE and (one.race_id, one.driver) in stale:
+            continue
+        yield one
+
+
+def _stale(broken: Iterable[Violation], races: Mapping[str, RacePage]) -> set[tuple[str | None, str | None]]:
+    """Drivers whose laps were corrected after their statistics were reckoned.
+
+    Several statistics differ and nothing else does; a single one that differs is a wrong number, and where half of the
+    field differs, it is the page that has changed.
+    """
+    rules: defaultdict[tuple[str | None, str | None], set[str]] = defaultdict(set)
+    single: set[tuple[str | None, str | None]] = set()
+    for one in broken:
+        rules[one.race_id, one.driver].add(one.rule)
+        if one.rule == _STALE and one.field is not None:
+            single.add((one.race_id, one.driver))
+    found = {name for name, of in rules.items() if of == {_STALE} and name not in single}
+    counts = Counter(race_id for race_id, _ in found)
+    starters = {race_id: sum(row.laps_completed > 0 for row in page.rows) for race_id, page in races.items()}
+    return {(race_id, driver) for race_id, driver in found if 2 * counts[race_id] < starters.get(race_id or "", 0)}
