@@ -259,7 +259,7 @@ class PlanningScreen(AllowingScreen[None]):
         phase = self._phase
         shown = {
             "confirm": phase in (Phase.PLANNING, Phase.PLANNED, Phase.ACTING),
-            "other": self._proposal.other is not None and phase is Phase.PLANNED,
+            "other": self._proposal.other is not None and phase in (Phase.PLANNING, Phase.PLANNED),
             "undo": self._recovered is not None and self._recovered.action.undo_refused is None,
             "reason": self._may_confirm,
             "plan": phase in (Phase.PLANNED, Phase.REFUSED),

@@ -112,7 +112,7 @@ def recovered_lines(recovered: Recovered) -> list[Line]:
 def verdict_line(report: CheckReport) -> Line:
     """How a run of the checks ended, in one line."""
     number = f"run {report.id}" if report.id is not None else "not recorded: read-only"
-    facts = f"{len(report.checks)} checks of {clean(report.event) or 'everything'} in {report.seconds:.1f} s ({number})"
+    facts = f"{count(len(report.checks), 'check')} in {report.seconds:.1f} s ({number})"
     warned = f", {count(report.warnings, 'warning')}" if report.warnings else ""
     if report.passed:
         return [Phrase(f"● The checks passed{warned}: ", Tone.WARN if warned else Tone.GOOD), Phrase(facts, Tone.QUIET)]

@@ -33,13 +33,13 @@ def no_fence(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_held_lease_is_taken(patch: pytest.MonkeyPatch) -> None:
-    real = lease_rows.acquire
+    real = lease_rows.line_up
 
-    def robs(store: Store, event_id: int, *arguments: Any) -> int | None:
+    def robs(store: Store, event_id: int) -> bool:
         store.change(Lease.update(run_id=None).where(Lease.event == event_id))
-        return real(store, event_id, *arguments)
+        return real(store, event_id)
 
-    patch.setattr(lease_rows, "acquire", robs)
+    patch.setattr(lease_rows, "line_up", robs)
 
 
 def a_lease_is_kept(patch: pytest.MonkeyPatch) -> None:

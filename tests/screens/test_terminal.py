@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,54 +11,12 @@ import pytest
 
 from mre_console.demo import Demo
 from pipeline.service import Service
-
-ROOT = Path(__file__).parents[2]
-AT_LATEST_S = 60.0  # for one step, on the busiest machine
-NOT_HERE = [part for name in ("NO_COLOR", "TEXTUAL_THEME", "COLUMNS", "LINES") for part in ("-u", name)]
-SOCKETS = itertools.count()
+from tests.support.terminal import Terminal, mre
 
 pytestmark = [
     pytest.mark.tmux,
     pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux"),
 ]
-
-
-class Terminal:
-    """One tmux session on a server of its own."""
-
-    def __init__(self, *command: str, folder: Path) -> None:
-        self._tmux = ("tmux", "-L", f"mre-{os.getpid()}-{next(SOCKETS)}", "-f", os.devnull)
-        plain = ("env", *NOT_HERE, f"MRE_CONFIG={folder / 'config.toml'}")
-        # The shell tells how the program ended, and keeps the screen for the test to read.
-        telling = ("sh", "-c", '"$@"; echo "ended with $?"; read -r _', "sh")
-        self._do("new-session", "-d", "-x", "120", "-y", "36", "-c", str(ROOT), *plain, *telling, *command)
-
-    def _do(self, *arguments: str) -> str:
-        ran = subprocess.run([*self._tmux, *arguments], check=True, capture_output=True, text=True)
-        return ran.stdout
-
-    def press(self, *keys: str) -> None:
-        self._do("send-keys", *keys)
-
-    def type(self, text: str) -> None:
-        self._do("send-keys", "-l", text)
-
-    def resize(self, width: int, height: int) -> None:
-        self._do("resize-window", "-x", str(width), "-y", str(height))
-
-    def screen(self) -> str:
-        return self._do("capture-pane", "-p")
-
-    def wait_for(self, *texts: str) -> str:
-        """The screen, once all of the texts are on it."""
-        until = time.monotonic() + AT_LATEST_S
-        while not all(text in (shown := self.screen()) for text in texts):
-            assert time.monotonic() < until, f"{texts} did not come:\n{shown}"
-            time.sleep(0.05)  # a terminal has no event to wait for
-        return shown
-
-    def close(self) -> None:
-        subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)
 
 
 OpenConsole = Callable[[float], Terminal]
@@ -80,16 +34,7 @@ def open_console(demo: Demo, tmp_path: Path) -> Iterator[OpenConsole]:
     opened: list[Terminal] = []
 
     def open_it(crawl_delay: float) -> Terminal:
-        settings = demo.settings
-        program = "from mre_console.cli.main import main; main()"
-        options = {
-            "--db": settings.db_url,
-            "--data": str(settings.data),
-            "--site": str(settings.site),
-            "--crawl-delay": str(crawl_delay),
-        }
-        words = itertools.chain.from_iterable(options.items())
-        opened.append(Terminal(sys.executable, "-c", program, *words, folder=tmp_path))
+        opened.append(Terminal(*mre(demo.settings, crawl_delay=crawl_delay), folder=tmp_path))
         return opened[-1]
 
     yield open_it
