@@ -95,7 +95,7 @@ class Sources:
         """As `Client.fetch`, through the browser where that was chosen for the page's type. Raises what both raise."""
         if self._always(page.page_type):
             return self.render(page, stop=stop, deadline=deadline, admit=admit)
-        return self._client.fetch(page, stop=stop, deadline=deadline, admit=admit)
+        return self._client.fetch(page.url, str(page.page_type), stop=stop, deadline=deadline, admit=admit)
 
     def would_render(self, page: Page, found: records.PageRecord | ParseError) -> bool:
         """Whether the browser is the thing to try, now that this was read of the page."""
