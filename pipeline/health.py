@@ -14,6 +14,7 @@ from msgspec import Struct
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
+    from pipeline.snapshot import GateLine
     from pipeline.store.database import Store
 
 HEALTHY, DEGRADED, FAILING, DISABLED = "healthy", "degraded", "failing", "disabled"
@@ -109,9 +110,13 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def gather(open_store: Callable[[], Store]) -> Evidence:
-    """The evidence as the database has it. Never raises PipelineError: that the database is silent is evidence too."""
-    from pipeline import leases
+def gather(open_store: Callable[[], Store], build: Callable[[], str] | None = None) -> Evidence:
+    """The evidence as the database has it. Never raises PipelineError: that the database is silent is evidence too.
+
+    `build` names the readers whose gate is asked for.
+    """
+    from pipeline import drift, leases
+    from pipeline.looking import gate_line
     from pipeline.schedule import TICK_S
     from pipeline.store import control, failures, gauges, workers
 
@@ -125,6 +130,8 @@ def gather(open_store: Callable[[], Store]) -> Evidence:
             success = failures.newest_success_at(store)
             expired = leases.list_locks(store) if counts.leases_expired else ()
             tick_age = workers.tick_age(store)
+            changed = drift.picture(store)
+            gate = None if build is None else gate_line(store, build())
     except PipelineError as error:
         return Evidence(database_error=error.message)
     return Evidence(
@@ -136,6 +143,17 @@ def gather(open_store: Callable[[], Store]) -> Evidence:
         expired_leases=tuple(lock.event for lock in expired if lock.expired),
         held_events=counts.events_held,
         open_warnings=counts.warnings_open,
+        gate_closed=_closed(gate),
+        blocked_page_types=changed.blocked,
+        open_drift_cases=len(changed.cases),
         tick_age_ms=tick_age,
         tick_interval_ms=round(TICK_S * 1000),
     )
+
+
+def _closed(gate: GateLine | None) -> str | None:
+    """Why the gate is closed, in words; a build that nobody judged yet is judged by the next ingestion."""
+    if gate is None or gate.state != "red":
+        return None
+    place = f", {gate.failing_field}" if gate.failing_field else ""
+    return f"page set {gate.failing_set}{place}: {gate.first_difference}"

@@ -14,6 +14,7 @@ from pipeline.ways import Way, operator, way_in
 if TYPE_CHECKING:
     from pipeline.failures import FailureGroup
     from pipeline.health import Health
+    from pipeline.liverc.contract_folder import ContractFolder
     from pipeline.metrics import Gauge, Metrics
     from pipeline.observe import Bus
     from pipeline.spans import Span
@@ -27,6 +28,8 @@ class _House(Protocol):
     @property
     def store(self) -> Store: ...
     @property
+    def contracts(self) -> ContractFolder: ...
+    @property
     def read_only(self) -> bool: ...
 
 
@@ -37,7 +40,7 @@ class Observation:
         """Healthy, degraded, failing or disabled, with the reasons. A database that does not answer is one of them."""
         from pipeline import health
 
-        return health.judge(health.gather(lambda: self.store))
+        return health.judge(health.gather(lambda: self.store, lambda: self.contracts.build()))
 
     def failure_groups(self: _House, *, days: int = 30) -> tuple[FailureGroup, ...]:
         """Failed ingestions of the last days by cause, what still fails first."""

@@ -110,6 +110,10 @@ LOOKS: dict[str, Call] = {
     "diff": lambda service, name: service.diff(name, name),
     "diff_event": lambda service, name: service.diff_event(name),
     "reparse": lambda service, name: service.reparse(name),
+    "compare_event": lambda service, name: service.compare_event(name),
+    "compare_case": lambda service, name: service.compare_case(1),
+    "compare_fixture": lambda service, name: service.compare_fixture(name),
+    "reparse_page": lambda service, name: service.reparse_page(service.diff_page(name)),
     "repair_proposal": lambda service, name: service.repair_proposal(1),
     "preview_repair": lambda service, name: service.preview_repair(1),
     "contract_history": lambda service, name: service.contract_history(),
@@ -120,6 +124,7 @@ LOOKS: dict[str, Call] = {
     "job_runs": lambda service, name: service.job_runs("retries"),
     "wanted": lambda service, name: service.wanted(),
     "workers": lambda service, name: service.workers(),
+    "stopping_schedule": lambda service, name: service.stopping_schedule(),
     "schedule_health": lambda service, name: service.schedule_health(),
 }
 # they change nothing but this process
