@@ -33,6 +33,7 @@ class FailureGroup(Struct, frozen=True):
     events: tuple[str, ...]  # slug/id, newest first; the first EVENTS_NAMED of them
     event_count: int
     open_count: int  # of the events, how many are failed by it now
+    open_events: tuple[str, ...]  # which, newest first; all of them
     message: str  # of the newest
     remedy: str
     newest_run_id: int
@@ -58,7 +59,7 @@ def group(failures: Iterable[tuple[Any, ...]]) -> tuple[FailureGroup, ...]:
 
 def _group(cause: tuple[str, str, str | None, str | None], same: list[tuple[Any, ...]]) -> FailureGroup:
     events = dict.fromkeys(f"{slug}/{event}" for slug, event, *_ in same)
-    still = {f"{slug}/{event}" for slug, event, _run, _at, _error, open_, _envelope in same if open_}
+    still = dict.fromkeys(f"{slug}/{event}" for slug, event, _run, _at, _error, open_, _envelope in same if open_)
     newest: Envelope = same[0][-1]
     return FailureGroup(
         *cause,
@@ -68,6 +69,7 @@ def _group(cause: tuple[str, str, str | None, str | None], same: list[tuple[Any,
         events=tuple(events)[:EVENTS_NAMED],
         event_count=len(events),
         open_count=len(still),
+        open_events=tuple(still),
         message=newest.message,
         remedy=str(newest.details.get("remedy", "")),
         newest_run_id=same[0][2],

@@ -5,11 +5,13 @@ The structs are in `pipeline.snapshot`, the SQL in `pipeline.store.overview`; he
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from msgspec import Struct
 
-from pipeline import drift, leases, schedule
-from pipeline.errors import Envelope
+from pipeline import drift, health, leases, schedule
+from pipeline.errors import Envelope, PipelineError
 from pipeline.snapshot import EventLine, GateLine, LapLine, LiveRun, LogLine, RaceLine, ResultLine, Snapshot, Totals
 from pipeline.store import control, overview, workers
 from pipeline.store import gate as gate_rows
@@ -39,9 +41,9 @@ class Status(Struct, frozen=True):
 
 
 def take_snapshot(
-    store: Store, *, text: str, limit: int, after_log_id: int, log_limit: int, build: str | None = None
+    store: Store, *, text: str, limit: int, after_log_id: int, log_limit: int, build: Callable[[], str]
 ) -> Snapshot:
-    """One consistent picture of everything; `build`: of the readers, whose gate is in it. Raises StoreError."""
+    """One consistent picture of everything; `build` names the readers whose gate is in it. Raises StoreError."""
     with store.read():
         rows, matching = overview.event_lines(store, text=text, limit=limit)
         return Snapshot(
@@ -56,8 +58,9 @@ def take_snapshot(
             control=control.read(store),
             workers=workers.list_workers(store),
             schedule=schedule.health(store),
-            gate=None if build is None else gate_line(store, build),
+            gate=_gate(store, build),
             drift=drift.picture(store),
+            health=health.judge(health.gather(lambda: store, build)),
         )
 
 
@@ -75,6 +78,15 @@ def take_status(store: Store) -> Status:
             control=control.read(store),
             drift=drift.picture(store),
         )
+
+
+def _gate(store: Store, build: Callable[[], str]) -> GateLine | None:
+    """None where an accepted contract is damaged: the health says so, and everything else can still be looked at."""
+    try:
+        which = build()
+    except PipelineError:
+        return None
+    return gate_line(store, which)
 
 
 def gate_line(store: Store, build: str) -> GateLine:

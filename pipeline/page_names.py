@@ -38,9 +38,9 @@ def find(house: House, text: str, url: str | None) -> DiffPage:
     named = _RUN.fullmatch(text)
     if named:
         run = house.run(int(named[1]))
-        return _page(house, run, _entry(house, run, _full(run, named[2])))
+        return page(house, run, _entry(house, run, _full(run, named[2])))
     row = house.event(text)
-    return _page(house, *_served(house, row, url))
+    return page(house, *_served(house, row, url))
 
 
 def of_event(house: House, event: str, url: str | None) -> tuple[DiffPage, DiffPage]:
@@ -49,17 +49,26 @@ def of_event(house: House, event: str, url: str | None) -> tuple[DiffPage, DiffP
     if row.current_run_id is None or row.last_run_id is None:
         raise StateError(Kind.USAGE, f"{event} serves nothing, so there is no good page to compare with", event=event)
     served, newest = house.run(row.current_run_id), house.run(row.last_run_id)
-    before = {entry.url: entry for entry in _entries(house, served)}
-    after = {entry.url: entry for entry in _entries(house, newest)}
-    wanted = _full(newest, url) if url else _failed_at(newest)
+    before = {entry.url: entry for entry in entries(house, served)}
+    after = {entry.url: entry for entry in entries(house, newest)}
+    wanted = _full(newest, url) if url else failed_at(newest)
     if wanted not in before or wanted not in after:
         wanted = next((one for one in after if one in before and after[one].sha256 != before[one].sha256), None)
     if wanted is None:
         raise StateError(Kind.USAGE, f"No page of {event} differs between run {served.id} and {newest.id}", event=event)
-    return _page(house, served, before[wanted]), _page(house, newest, after[wanted])
+    return page(house, served, before[wanted]), page(house, newest, after[wanted])
 
 
-def _failed_at(run: RunRow) -> str | None:
+def failing_page(house: House, run: RunRow, url: str | None) -> DiffPage:
+    """The page that a run failed at, or the one that is named. Raises StateError USAGE where it is not kept."""
+    wanted = _full(run, url) if url else failed_at(run)
+    if wanted is None:
+        raise StateError(Kind.USAGE, f"Run {run.id} did not fail at a page", run_id=run.id)
+    return page(house, run, _entry(house, run, wanted))
+
+
+def failed_at(run: RunRow) -> str | None:
+    """The address of the page that a run failed at."""
     details = json.loads(run.error).get("details", {}) if run.error else {}
     url = details.get("url")
     return url if isinstance(url, str) else None
@@ -69,8 +78,8 @@ def _served(house: House, row: EventRow, url: str | None) -> tuple[RunRow, PageE
     if row.current_run_id is None:
         raise StateError(Kind.USAGE, f"{row.track_slug}/{row.source_event_id} serves nothing")
     run = house.run(row.current_run_id)
-    entries = _entries(house, run)
-    return run, _entry(house, run, _full(run, url)) if url else entries[0]
+    known = entries(house, run)
+    return run, _entry(house, run, _full(run, url)) if url else known[0]
 
 
 def _full(run: RunRow, text: str) -> str:
@@ -79,19 +88,21 @@ def _full(run: RunRow, text: str) -> str:
 
 
 def _entry(house: House, run: RunRow, url: str) -> PageEntry:
-    for entry in _entries(house, run):
+    for entry in entries(house, run):
         if entry.url == url:
             return entry
     raise StateError(Kind.USAGE, f"Run {run.id} used no page {url}", run_id=run.id, url=url)
 
 
-def _entries(house: House, run: RunRow) -> tuple[PageEntry, ...]:
+def entries(house: House, run: RunRow) -> tuple[PageEntry, ...]:
+    """The pages that a run used. Raises StateError USAGE where none is kept; StoreError."""
     if run.pages_manifest is None:
         raise StateError(Kind.USAGE, f"Run {run.id} has no pages in the archive", run_id=run.id)
     return house.archive.read_manifest(run.pages_manifest).pages
 
 
-def _page(house: House, run: RunRow, entry: PageEntry) -> DiffPage:
+def page(house: House, run: RunRow, entry: PageEntry) -> DiffPage:
+    """One of them, named after its run."""
     build = f", build {entry.build_marker}" if entry.build_marker else ""
     return DiffPage(entry.url, house.archive.get(entry.sha256), f"run {run.id}{build}")
 

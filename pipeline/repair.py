@@ -156,6 +156,22 @@ def _case_page(shop: Workshop, url: str, known: str, new: str, origin: str) -> C
     return CasePage(KnownPage(ref, new_body, record), old, now, origin)
 
 
+def known_pages(shop: Workshop, case_id: int) -> list[CasePage]:
+    """The pages of a case that are known from before, those that teach most first.
+
+    Raises StateError USAGE where there is no such case, or no such page.
+    """
+    pages = sorted(case_pages(shop, drift.get_case(shop.store, case_id)), key=_telling)
+    if not pages:
+        raise StateError(
+            Kind.USAGE,
+            f"No page of drift case {case_id} is known from before, so there is nothing to learn from",
+            case=case_id,
+            remedy=f"`mre drift probe {case_id}` fetches known pages of other events again.",
+        )
+    return pages
+
+
 def _telling(page: CasePage) -> int:
     """How little a page leaves open: what is nothing on it cannot be looked for elsewhere."""
     record = page.known.record
@@ -176,14 +192,7 @@ def propose_repair(shop: Workshop, case_id: int) -> RepairProposal:
     pages are no HTML any more.
     """
     case = drift.get_case(shop.store, case_id)
-    pages = sorted(case_pages(shop, case), key=_telling)
-    if not pages:
-        raise StateError(
-            Kind.USAGE,
-            f"No page of drift case {case_id} is known from before, so there is nothing to learn from",
-            case=case_id,
-            remedy=f"`mre drift probe {case_id}` fetches known pages of other events again.",
-        )
+    pages = known_pages(shop, case_id)
     learn, hold_out = _split(pages)
     contract = shop.readers.contract(case.page_type)
     added = dict(shop.readers.additions.get(case.page_type, {}))

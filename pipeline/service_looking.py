@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from pipeline.liverc.contract_folder import ContractFolder
     from pipeline.looking import Status
     from pipeline.snapshot import LapLine, LogLine, RaceLine, ResultLine, Snapshot
     from pipeline.store.database import Store
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 class _House(Protocol):
     @property
     def store(self) -> Store: ...
+    @property
+    def contracts(self) -> ContractFolder: ...
 
 
 class Looking:
@@ -27,7 +30,10 @@ class Looking:
         """Everything at one moment; `text` filters events by name, slug/id or state. It reads: not for a UI loop."""
         from pipeline import looking
 
-        return looking.take_snapshot(self.store, text=text, limit=limit, after_log_id=after_log_id, log_limit=log_limit)
+        return looking.take_snapshot(
+            self.store, text=text, limit=limit, after_log_id=after_log_id, log_limit=log_limit,
+            build=self.contracts.build,
+        )  # fmt: skip
 
     def races(self: _House, event_id: int) -> tuple[RaceLine, ...]:
         """The races that are served of an event (the database's id), in order of completion."""

@@ -174,9 +174,16 @@ class RecoveryActions:
     # ------------------------------------------------------------------ retries
 
     def plan_retry(
-        self: _House, events: Sequence[str] = (), *, limit: int | None = None, failure_limit: float | None = None
+        self: _House,
+        events: Sequence[str] = (),
+        *,
+        among: Sequence[str] | None = None,
+        limit: int | None = None,
+        failure_limit: float | None = None,
     ) -> RetryPlan:
         """The named events in that order, or all failed ones, the most promising first; `failure_limit` is a share.
+
+        `among` (slug/id) leaves only these of the failed ones: what is held among them stays held, as nobody named it.
 
         Raises:
             StateError: USAGE, UNKNOWN_EVENT.
@@ -187,6 +194,9 @@ class RecoveryActions:
         if events:
             return retrying.plan_named(["/".join(self.resolve(event)) for event in events], failure_limit=share)
         failed = self.events(state="failed", limit=1_000_000)
+        if among is not None:
+            chosen = frozenset(among)
+            failed = tuple(row for row in failed if f"{row.track_slug}/{row.source_event_id}" in chosen)
         return retrying.plan_failed(failed, limit=limit, failure_limit=share)
 
     @way_in(Way.INGEST)

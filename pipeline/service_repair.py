@@ -13,6 +13,7 @@ from pipeline.errors import Kind, PipelineError, StateError
 from pipeline.ways import Way, operator, way_in
 
 if TYPE_CHECKING:
+    from pipeline.comparing import Comparison
     from pipeline.drift import Case
     from pipeline.fixture_store import FixtureStore
     from pipeline.fixtures import FixtureRoots
@@ -71,6 +72,7 @@ class _House(Protocol):
     def event(self, event: str) -> EventRow: ...
     def run(self, run_id: int) -> RunRow: ...
     def diff_page(self, text: str, url: str | None = None) -> DiffPage: ...
+    def reparse_page(self, page: DiffPage) -> Reparse: ...
     def diff_pages(self, old: str, new: str | None = None, *, url: str | None = None) -> tuple[DiffPage, DiffPage]: ...
     def capture_fixture(
         self, event: str, *, run_id: int | None, live: bool, case: int | None, reason: str, who: str | None
@@ -112,22 +114,51 @@ class RepairActions:
 
     def diff(self: _House, old: str, new: str, *, url: str | None = None) -> PageDiff:
         """Two pages beside each other, each named as `diff_page` takes it. Raises StateError USAGE, ParseError."""
-        return _compared(self, *self.diff_pages(old, new, url=url))
+        from pipeline import comparing
+
+        return comparing.compare(self.readers, self.diff_pages(old, new, url=url)).diff
 
     def diff_event(self: _House, event: str, *, url: str | None = None) -> PageDiff:
         """An event's page as its served run read it, beside the page that its newest run failed at.
 
         Raises StateError USAGE where it serves nothing, or no page of the two runs differs.
         """
-        return _compared(self, *self.diff_pages(event, url=url))
+        from pipeline import comparing
+
+        return comparing.compare(self.readers, self.diff_pages(event, url=url)).diff
+
+    def compare_event(self: _House, event: str, *, url: str | None = None) -> Comparison:
+        """As `diff_event`, with the pages themselves; an event that serves nothing is compared with another one.
+
+        Raises as `diff_event`; ParseError where the good page cannot be read any more.
+        """
+        from pipeline import comparing
+
+        return comparing.compare(self.readers, comparing.of_event(self, event, url))
+
+    def compare_case(self: _House, case_id: int, *, url: str | None = None) -> Comparison:
+        """A page of a drift case as it is known and as it is now. Raises StateError USAGE where none is known."""
+        from pipeline import comparing
+
+        return comparing.compare(self.readers, comparing.of_case(self, case_id, url))
+
+    def compare_fixture(self: _House, event: str) -> Comparison:
+        """A page of a set beside that of its event's newest run, or of its version before. Raises StateError USAGE."""
+        from pipeline import comparing
+        from pipeline.liverc.urls import parse_event_ref
+
+        return comparing.compare(self.readers, comparing.of_fixture(self, parse_event_ref(event)[1]))
 
     def reparse(self: _House, page: str, *, url: str | None = None) -> Reparse:
         """Read a stored page again with the readers of now; nothing is fetched or written."""
+        return self.reparse_page(self.diff_page(page, url))
+
+    def reparse_page(self: _House, page: DiffPage) -> Reparse:
+        """The same with a page at hand."""
         from pipeline.liverc.urls import parse_url
         from pipeline.page_diff import reparse
 
-        found = self.diff_page(page, url)
-        return reparse(found, self.readers.contract(parse_url(found.url).page_type))
+        return reparse(page, self.readers.contract(parse_url(page.url).page_type))
 
     def repair_proposal(self: _House, case_id: int) -> RepairProposal:
         """What would repair a drift case: learnt from its known pages, tried on others. Raises StateError USAGE."""
@@ -199,18 +230,6 @@ class RepairActions:
         retired, note = _retire(self, step.case, reason, person)
         state = gate.run(self.store, self.readers, self.fixture_roots, self.bus)
         return Undone(page_type, made, state, retired, note)
-
-
-def _compared(house: _House, left: DiffPage, right: DiffPage) -> PageDiff:
-    from pipeline.liverc.urls import parse_url
-    from pipeline.page_diff import diff_pages
-
-    page_type = parse_url(left.url).page_type
-    readers = house.readers
-    try:
-        return diff_pages(left, right, readers.contract(page_type), added=readers.additions.get(page_type))
-    except ValueError as error:
-        raise StateError(Kind.USAGE, str(error)) from error
 
 
 def _capture(house: _House, case: Case, reason: str, who: str, *, live: bool) -> tuple[str | None, str | None]:

@@ -174,3 +174,7 @@ class ScheduleActions:
     def runs_schedule(self: _House) -> bool:
         """Whether this process runs the schedule."""
         return self._worker is not None and self._worker.alive
+
+    def stopping_schedule(self: _House) -> bool:
+        """Whether this process was asked to run it no more and still does what it had begun."""
+        return self._worker is not None and self._worker.alive and self._worker.stop_asked.is_set()

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from pipeline.drift import DriftPicture
 from pipeline.errors import Envelope
+from pipeline.health import Evidence, Health, judge
 from pipeline.leases import LockView
 from pipeline.store.control import ControlRow
 from pipeline.store.workers import ScheduleHealth, WorkerRow
@@ -101,6 +102,7 @@ class Snapshot(Struct, frozen=True):
     schedule: ScheduleHealth | None = None  # whether it is being run
     gate: GateLine | None = None
     drift: DriftPicture = DriftPicture()  # open cases, and the page types that they block
+    health: Health = judge(Evidence())  # as `Service.health` says it
 
     @property
     def expired(self) -> tuple[LockView, ...]:

@@ -1,7 +1,8 @@
 """A dialog before something that is hard to take back: what is known, what would happen, what has to be typed.
 
-Cancel has the focus once everything is typed, `y` does it, and the key that led here does nothing. It closes when it is
-done, or stays with the reason why it was not; while it is being done it cannot be left.
+Cancel has the focus once everything is typed. One key does it: `y`, or `a` where `y` led here; the key that led here
+does nothing. It closes when it is done, or stays with the reason why it was not; while it is being done it cannot be
+left.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class Deed(Generic[Result]):
     working: str  # what is said while it is done
     do: Callable[[Answers], Awaitable[Result]]  # raises PipelineError where it was not done; the dialog stays then
     option: str = ""  # what may be ticked
+    ticked: bool = False  # whether it is at first
+    key: str = "y"  # that does it; another one where `y` led here
 
 
 class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
@@ -66,7 +69,8 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
     CSS_PATH = "confirming.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", id="confirming.cancel", tooltip="Close without doing anything"),
-        Binding("y", "confirm", "Confirm", id="confirming.confirm", tooltip="Do what this dialog says"),
+        Binding("y", "confirm('y')", "Confirm", id="confirming.confirm", tooltip="Do what this dialog says"),
+        Binding("a", "confirm('a')", "Accept", id="confirming.accept", tooltip="Accept what this dialog says"),
     ]
 
     def __init__(self, deed: Deed[Result]) -> None:
@@ -84,11 +88,11 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
                 yield Label(field.label, markup=False)
                 yield Input(field.value, placeholder=field.placeholder, id=f"field-{field.name}", compact=True)
             if deed.option:
-                yield Tick(deed.option)
+                yield Tick(deed.option, ticked=deed.ticked)
             yield Static("", id="message")
             with Horizontal():
                 yield Button("Cancel", id="cancel", compact=True)
-                yield Button(f"{deed.button} (y)", id="confirm", variant="warning", compact=True)
+                yield Button(f"{deed.button} ({deed.key})", id="confirm", variant="warning", compact=True)
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -98,7 +102,8 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
         self._prompt()
 
     def _prompt(self) -> None:
-        enter = "Enter leads on to Cancel, where y does it." if self._deed.fields else "y does it, esc leaves it."
+        key = self._deed.key
+        enter = f"Enter leads on to Cancel, where {key} does it." if self._deed.fields else f"{key} does it, esc leaves it."
         self._say(f"Nothing is done yet. {enter}")
 
     # ------------------------------------------------------------------ typing
@@ -137,7 +142,9 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
     # ------------------------------------------------------------------ the answer
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """While it is done nothing can be pressed; while a text is typed, `y` is a letter."""
+        """While it is done nothing can be pressed; while a text is typed, the key that does it is a letter."""
+        if action == "confirm" and parameters != (self._deed.key,):
+            return False
         typing = action == "confirm" and isinstance(self.focused, Input)
         return None if self._working or typing else True
 
@@ -147,7 +154,10 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
             self.dismiss(None)
 
     @on(Button.Pressed, "#confirm")
-    def action_confirm(self) -> None:
+    def _confirm_pressed(self) -> None:
+        self.action_confirm(self._deed.key)
+
+    def action_confirm(self, _key: str) -> None:
         field = self._missing()
         if field is not None:
             self._say_missing(field)

@@ -26,9 +26,10 @@ class Tick(Widget, can_focus=True):
 
     ticked: reactive[bool] = reactive(False)
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, ticked: bool = False) -> None:
         super().__init__()
         self._text = text
+        self.set_reactive(Tick.ticked, ticked)
 
     def render(self) -> RenderResult:
         box = Phrase("[x] ", Tone.BUSY) if self.ticked else Phrase("[ ] ")
