@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
-
 if TYPE_CHECKING:
     from pipeline.comparing import Comparison
     from pipeline.drift import Case

@@ -7,6 +7,7 @@ the way; the client's politeness always does.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from pipeline import records
 from pipeline.errors import FetchError, Kind, NormaliseError
@@ -20,9 +21,16 @@ DEADLINE_S = 1800.0
 
 
 def fetch_event(
-    client: Fetcher, readers: Readers, slug: str, source_event_id: str, signal: StopSignal | None = None
+    client: Fetcher,
+    readers: Readers,
+    slug: str,
+    source_event_id: str,
+    signal: StopSignal | None = None,
+    admit: Callable[[], None] | None = None,
 ) -> tuple[KeptPage, ...]:
     """The event's page and every page of the event that it links, in the order of an ingestion.
+
+    `admit` is asked before every request, as by `Client.fetch`.
 
     Raises FetchError; ParseError where the event page cannot be read; NormaliseError NO_RACES; StateError INTERRUPTED.
     """
@@ -30,7 +38,7 @@ def fetch_event(
 
     def fetch(url: str) -> KeptPage:
         signal.check()
-        page = client.fetch(url, urls.parse_url(url).page_type, stop=signal.event, deadline=deadline)
+        page = client.fetch(url, urls.parse_url(url).page_type, stop=signal.event, deadline=deadline, admit=admit)
         return KeptPage(page.url, page.body, page.how, page.fetched_at_ms)
 
     first = fetch(urls.event_url(slug, source_event_id))

@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Protocol
 
-from pipeline import document, fixtures, kept_pages
+from pipeline import control, document, fixtures, kept_pages
 from pipeline.errors import Kind, PipelineError, StateError
 from pipeline.fetching import fetch_event
 from pipeline.fixtures import FixtureRoots, SetInfo
@@ -25,6 +26,7 @@ from pipeline.store.archive import PageArchive
 from pipeline.store.database import Store
 from pipeline.store.events import EventRow
 from pipeline.store.runs import RunRow
+from pipeline.ways import Way
 
 
 class House(Protocol):
@@ -51,11 +53,18 @@ def pages_of(house: House, event: str, run_id: int | None, *, live: bool) -> tup
     """An event's pages, and where they are from in words. Raises StateError USAGE; as `fetching.fetch_event`."""
     if live:
         slug, event_id = house.resolve(event)
+        house.client.require_contact()
+        control.admit(house.store, Way.CATALOGUE)
         with _stoppable(house) as signal:
-            house.client.require_contact()
-            return fetch_event(house.client, house.readers, slug, event_id, signal), "today's pages"
+            pages = fetch_event(house.client, house.readers, slug, event_id, signal, partial(_admit, house.store))
+        return pages, "today's pages"
     manifest, words = _manifest(house, event, run_id)
     return kept_pages.of_run(house.archive, manifest), words
+
+
+def _admit(store: Store) -> None:
+    """Where ingestion is disabled nothing is fetched; a block on a page type does not stand in the way."""
+    control.admit(store, Way.CATALOGUE, control.Moment.REQUEST)
 
 
 @contextmanager

@@ -204,7 +204,7 @@ class GateActions:
         info = self.fixture_store.find(_event_id(event))
         return _check(self, info, lambda: pages_of(self, event, run_id, live=False))
 
-    @way_in(Way.RECOVERY)
+    @way_in(Way.CATALOGUE)
     def check_fixture_live(self: _House, event: str) -> FixtureCheck:
         """The same against today's pages, fetched politely; a block on a page type does not stand in the way."""
         from pipeline.page_sources import pages_of

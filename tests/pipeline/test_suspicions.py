@@ -142,3 +142,27 @@ def test_a_page_of_another_race_is_told_by_its_name() -> None:
     said.races[first] = structs.replace(said.races[second], source_race_id=first)
     found = suspicions.event_suspicions(said.event, said.races, said.check(said.build()), seen)
     assert {"race-label", "pages-alike"} & {one.rule for one in found}
+
+
+def _corrected(page: RacePage, number: int, by_ms: int) -> RacePage:
+    """A lap corrected by an official: total and gap follow, the statistics do not."""
+    racer, row = page.racers[number], page.rows[number]
+    laps = [
+        structs.replace(lap, lap_time_ms=lap.lap_time_ms + by_ms) if lap.lap_number == 2 else lap for lap in racer.laps
+    ]
+    assert row.total_time_ms is not None
+    rows = [*page.rows[: number + 1]]
+    rows[number] = structs.replace(row, total_time_ms=row.total_time_ms + by_ms, behind="1 Lap")
+    racers = [*page.racers[:number], structs.replace(racer, laps=tuple(laps))]
+    return structs.replace(page, rows=tuple(rows), racers=tuple(racers))
+
+
+def test_statistics_older_than_a_corrected_lap_are_no_suspicion_and_a_wrong_one_is(race: RacePage) -> None:
+    last = max(number for number, row in enumerate(race.rows) if row.laps_completed > 10)
+    rules = {one.rule for one in suspicions.race_page_suspicions(_corrected(race, last, 7_000), {})}
+    assert "statistic-recomputed" not in rules
+    racer = race.racers[last]
+    wrong = structs.replace(racer, avg_top_5_ms=(racer.avg_top_5_ms or 0) + 1_000)
+    racers = (*race.racers[:last], wrong, *race.racers[last + 1 :])
+    page = _row(structs.replace(race, racers=racers), last, avg_top_5_ms=wrong.avg_top_5_ms)
+    assert {one.rule for one in suspicions.race_page_suspicions(page, {})} == {"statistic-recomputed"}

@@ -19,6 +19,7 @@ from pipeline.errors import Kind, PipelineError, StateError
 from pipeline.recovery import plan_reset
 from pipeline.service import Service, ServiceSettings
 from pipeline.store.migration_files.tables_0001 import TABLE_NAMES
+from pipeline.store.migration_files.tables_0004 import TABLE_NAMES as TABLE_NAMES_0004
 from pipeline.ways import Way, way_in
 from tests.support.site_client import SiteClient
 
@@ -42,6 +43,7 @@ WAYS_IN: dict[str, tuple[Way, Call]] = {
     "add_event": (Way.EDIT, lambda service, name: service.add_event("elsewhere/77")),
     "ingest_case": (Way.INGEST, lambda service, name: service.ingest_case(1)),
     "run_canaries": (Way.CATALOGUE, lambda service, name: service.run_canaries()),
+    "check_fixture_live": (Way.CATALOGUE, lambda service, name: service.check_fixture_live(name)),
     "add_canary": (Way.EDIT, lambda service, name: service.add_canary(name)),
     "remove_canary": (Way.EDIT, lambda service, name: service.remove_canary(name)),
     # exempt: this is what the switch is turned off for
@@ -60,14 +62,13 @@ WAYS_IN: dict[str, tuple[Way, Call]] = {
     # nobody's work begins by this alone: each piece of it asks for itself
     "start_schedule": (Way.RECOVERY, lambda service, name: _start_and_stop(service)),
     "rebuild": (Way.RECOVERY, lambda service, name: list(service.rebuild(name))),
-    "probe": (Way.RECOVERY, lambda service, name: service.probe(1)),
-    "accept_repair": (Way.RECOVERY, lambda service, name: service.accept_repair(1, reason="it moved")),
-    "undo_repair": (Way.RECOVERY, lambda service, name: service.undo_repair("race_result", 1, reason="it did not")),
     "run_gate": (Way.RECOVERY, lambda service, name: service.run_gate()),
     "capture_fixture": (Way.RECOVERY, lambda service, name: service.capture_fixture(name)),
     "accept_fixture": (Way.RECOVERY, lambda service, name: service.accept_fixture(name, case=1, reason="it moved")),
-    "archive_fixture": (Way.RECOVERY, lambda service, name: service.archive_fixture(name, case=1, reason="it is old")),
-    "check_fixture_live": (Way.RECOVERY, lambda service, name: service.check_fixture_live(name)),
+    "archive_fixture": (Way.RECOVERY, lambda service, name: service.archive_fixture(name, case=1, reason="enough")),
+    "probe": (Way.RECOVERY, lambda service, name: service.probe(1)),
+    "accept_repair": (Way.RECOVERY, lambda service, name: service.accept_repair(1, reason="it moved")),
+    "undo_repair": (Way.RECOVERY, lambda service, name: service.undo_repair("race_result", 1, reason="it did not")),
     "close_drift_case": (
         Way.RECOVERY,
         lambda service, name: service.close_drift_case(1, "dismissed", reason="it is as it is"),
@@ -107,6 +108,11 @@ LOOKS: dict[str, Call] = {
     "plan_undo": lambda service, name: service.plan_undo(1),
     "plan_retry": lambda service, name: service.plan_retry([name]),
     "plan_purge": lambda service, name: service.plan_purge(),
+    "gate": lambda service, name: service.gate(),
+    "fixtures": lambda service, name: service.fixtures(),
+    "fixture": lambda service, name: service.fixture(name),
+    "check_fixture": lambda service, name: service.check_fixture(name),
+    "replay": lambda service, name: list(service.replay(name)),  # into a database of its own
     "drift_cases": lambda service, name: service.drift_cases(),
     "drift_case": lambda service, name: service.drift_case(1),
     "canaries": lambda service, name: service.canaries(),
@@ -119,11 +125,6 @@ LOOKS: dict[str, Call] = {
     "compare_case": lambda service, name: service.compare_case(1),
     "compare_fixture": lambda service, name: service.compare_fixture(name),
     "reparse_page": lambda service, name: service.reparse_page(service.diff_page(name)),
-    "gate": lambda service, name: service.gate(),
-    "fixtures": lambda service, name: service.fixtures(),
-    "fixture": lambda service, name: service.fixture(name),
-    "check_fixture": lambda service, name: service.check_fixture(name),
-    "replay": lambda service, name: list(service.replay(name)),
     "repair_proposal": lambda service, name: service.repair_proposal(1),
     "preview_repair": lambda service, name: service.preview_repair(1),
     "contract_history": lambda service, name: service.contract_history(),
@@ -203,7 +204,7 @@ def name(service: Service, client: SiteClient, site: SimulatedSite) -> str:
 def everything(service: Service) -> dict[str, list[tuple[Any, ...]]]:
     tables = (
         *TABLE_NAMES, "control", "check_run", "action", "schedule", "wanted", "worker",
-        "drift_case", "drift_case_event", "canary_event",
+        "drift_case", "drift_case_event", "canary_event", *TABLE_NAMES_0004,
     )  # fmt: skip
     with service.store.read():
         return {table: sorted(service.store.sql(f"SELECT * FROM {table}"), key=repr) for table in tables}
