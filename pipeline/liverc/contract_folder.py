@@ -129,8 +129,8 @@ class ContractFolder:
 
         def step(number: int, before: ContractVersion | None) -> ContractVersion:
             steps = [one for one in self.history(page_type) if one.version < number]
-            gone = {one.withdraws for one in steps} | {version}
-            in_force = [one for one in steps if one.action == "accept" and one.version not in gone - {version}]
+            gone = {one.withdraws for one in steps}
+            in_force = [one for one in steps if one.action == "accept" and one.version not in gone]
             if version not in {one.version for one in in_force}:
                 raise StateError(Kind.USAGE, f"Version {version} of {page_type} is not in force")
             rest: dict[str, Any] = {}
