@@ -110,7 +110,7 @@ class FixtureStore:
                 accepted = self._accepted(made, change, known, before)
             version = 1 + max((info.version for info in (*self.archived(made.event_id), before) if info), default=0)
             version = max(version, known.fixture_version + 1 if known else 1)
-            return self._put(made, change, version, accepted, origin, notes)
+            return self._put(made, change, version, accepted, known, origin, notes)
 
     def accept(
         self, event_id: str, change: Change, pages: Sequence[KeptPage] | None = None, origin: str = ""
@@ -149,7 +149,7 @@ class FixtureStore:
                 assert known is not None
                 version, sha256 = known.fixture_version, known.set_sha256
             swap = Swap(self.root, event_id, before)
-            self._record(swap, event_id, version, sha256, "archived", change)
+            self._record(swap, _step(event_id, version, sha256, "archived", change), change, known)
         return before
 
     # ------------------------------------------------------------------ inside
@@ -177,7 +177,14 @@ class FixtureStore:
         return Acceptance(case=change.case, reason=change.reason.strip(), who=change.who, supersedes=superseded)
 
     def _put(
-        self, made: MadeSet, change: Change, version: int, accepted: Acceptance | None, origin: str, notes: str
+        self,
+        made: MadeSet,
+        change: Change,
+        version: int,
+        accepted: Acceptance | None,
+        known: FixtureVersionRow | None,
+        origin: str,
+        notes: str,
     ) -> SetInfo:
         metadata = metadata_of(made, version, accepted, origin, self.readers.build)
         swap = Swap(self.root, made.event_id, self.captured(made.event_id))
@@ -189,45 +196,55 @@ class FixtureStore:
             }
         )
         sha256 = hashlib.sha256(metadata).hexdigest()
-        self._record(swap, made.event_id, version, sha256, "accepted" if accepted else "captured", change)
+        how = "accepted" if accepted else "captured"
+        self._record(swap, _step(made.event_id, version, sha256, how, change), change, known)
         return fixtures.identify(swap.place, "captured")
 
-    def _record(self, swap: Swap, event_id: str, version: int, sha256: str, how: str, change: Change) -> None:
-        """The history's step and the folders' move, both or neither."""
+    def _record(self, swap: Swap, step: FixtureVersionRow, change: Change, known: FixtureVersionRow | None) -> None:
+        """The history's step and the folders' move, both or neither; `known` is the step that it follows."""
         try:
             with self.store.write():
-                if how != "captured":
+                if step.how != "captured":
                     self._confirmed(change)
-                row = FixtureVersionRow(
-                    fixture_set=event_id,
-                    fixture_version=version,
-                    set_sha256=sha256,
-                    how=how,
-                    case_id=change.case,
-                    reason=change.reason.strip(),
-                    who=change.who,
-                )
-                rows.add_version(self.store, row)
-                journal.append(self.store, [_told(row)])
+                if rows.versions(self.store).get(step.fixture_set) != known:
+                    raise StateError(
+                        Kind.PLAN_STALE,
+                        f"Somebody else has changed the page set {step.fixture_set} meanwhile; nothing was done",
+                        remedy="Look at it with `mre fixtures show`, then try again.",
+                    )
+                rows.add_version(self.store, step)
+                journal.append(self.store, [_told(step)])
                 swap.make()
         except BaseException:
-            if not self._is_recorded(event_id, version, how):
+            if not self._is_recorded(step):
                 swap.undo()
             raise
         swap.finish()
 
-    def _is_recorded(self, event_id: str, version: int, how: str) -> bool:
+    def _is_recorded(self, step: FixtureVersionRow) -> bool:
         """Whether a commit whose answer was lost went through; a silent database counts as yes."""
         try:
-            newest = rows.versions(self.store).get(event_id)
+            newest = rows.versions(self.store).get(step.fixture_set)
         except PipelineError:
             return True
-        return newest is not None and (newest.fixture_version, newest.how) == (version, how)
+        return newest is not None and (newest.set_sha256, newest.how) == (step.set_sha256, step.how)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         with alone(self.root / LOCK, PATIENCE_S):
             yield
+
+
+def _step(event_id: str, version: int, sha256: str, how: str, change: Change) -> FixtureVersionRow:
+    return FixtureVersionRow(
+        fixture_set=event_id,
+        fixture_version=version,
+        set_sha256=sha256,
+        how=how,
+        case_id=change.case,
+        reason=change.reason.strip(),
+        who=change.who,
+    )
 
 
 def _told(row: FixtureVersionRow) -> journal.JournalEntry:

@@ -403,10 +403,15 @@ class Service(
         return journal.for_event(self.store, self.event(event or "").id, limit=limit)
 
 
-def parse_page(body: bytes, url: str) -> dict[str, object]:
-    """What one saved page says, in the canonical document's names. Touches no database and no network."""
+def parse_page(body: bytes, url: str, data: Path | None = None) -> dict[str, object]:
+    """What one saved page says, in the canonical document's names. Touches no database and no network.
+
+    `data`: the data folder, whose accepted contracts are used too.
+    """
     from pipeline.document import parsed_as_json
-    from pipeline.liverc.readers import read_page
+    from pipeline.liverc.contract_folder import FOLDER, ContractFolder
+    from pipeline.liverc.readers import SHIPPED
     from pipeline.liverc.urls import parse_url
 
-    return parsed_as_json(read_page(body, parse_url(url)))
+    readers = SHIPPED if data is None else ContractFolder(data / FOLDER).current()
+    return parsed_as_json(readers.read(body, parse_url(url)))

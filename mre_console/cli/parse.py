@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from mre_console.cli.main import settings_of
 from mre_console.cli.output import print_json
 from pipeline.errors import Kind, StateError
 
 
 def command(
+    ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A page as served.")],
     url: Annotated[
         str, typer.Option(help="The address it came from: it holds the slug and the id, the page does not.")
@@ -26,4 +28,4 @@ def command(
         body = file.read_bytes()
     except OSError as error:
         raise StateError(Kind.USAGE, f"cannot read {file}: {error.strerror}") from error
-    print_json(parse_page(body, url))
+    print_json(parse_page(body, url, settings_of(ctx).data))

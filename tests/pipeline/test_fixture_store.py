@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from mre_console.simulator.site import SimulatedSite
-from pipeline import document, drift, fixtures, gate
+from pipeline import document, drift, fixture_files, fixtures, gate, lockfiles
 from pipeline.errors import Kind, PipelineError, StoreError
 from pipeline.fixture_store import Change, FixtureStore
 from pipeline.kept_pages import KeptPage, of_set
@@ -338,6 +338,30 @@ def test_a_version_that_was_interrupted_on_its_way_into_place_is_found(
     (info.folder.parent / f".{event_id}.next" / "notes.md").write_text("x")
     assert service.archive_fixture(name, case=case, reason="enough").gate.state == "green"
     assert [one.sha256 for one in service.fixture_store.archived(event_id)] == [info.sha256]
+
+
+def test_two_who_change_a_set_at_once_make_one_version(
+    house: tuple[Service, SiteClient], name: str, site: SimulatedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where the file system knows no locks."""
+    service, _ = house
+    service.capture_fixture(name)
+    correct(site, name)
+    case = confirmed_case(service.store)
+    real = fixture_files.Swap.write
+    monkeypatch.setattr(lockfiles, "_waited_for", lambda path, patience: None)
+
+    def overtaken(swap: fixture_files.Swap, files: dict[str, bytes]) -> None:
+        monkeypatch.undo()
+        service.capture_fixture(name, live=True, case=case, reason="first")
+        real(swap, files)
+
+    monkeypatch.setattr(fixture_files.Swap, "write", overtaken)
+    assert kind_of(lambda: service.capture_fixture(name, live=True, case=case, reason="second")) is Kind.PLAN_STALE
+    assert service.gate().state == "green"
+    event_id = name.rpartition("/")[2]
+    assert [step.reason for step in rows.history(service.store, event_id)] == ["", "first"]
+    assert [one.version for one in service.fixture_store.archived(event_id)] == [1]
 
 
 # ---------------------------------------------------------------- which side moved?

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.errors import Kind, StoreError
-from pipeline.store import consistency
+from pipeline.store import consistency, migrations
 from pipeline.store import gate as rows
 from pipeline.store.database import Store
 from pipeline.store.gate import FixtureResultRow, GateRow
@@ -77,3 +77,15 @@ def test_the_guards_are_among_those_that_the_checks_expect(store: Store) -> None
     with store.read():
         names = consistency.triggers(store)
     assert {"fixture_result_update", "fixture_version_case", "contract_change_case"} <= names
+
+
+def test_the_gate_can_be_taken_back_with_what_it_held_and_made_again(store: Store) -> None:
+    rows.add_result(store, result())
+    rows.put(store, gate(passed=True), turned=True)
+    while migrations.downgrade(store) != ("0004_gate",):
+        pass
+    with store.read():
+        assert "fixture_result" not in store.db.get_tables()
+    migrations.upgrade(store)
+    assert (rows.results(store, "b1"), rows.in_use(store)) == ({}, False)
+    rows.add_result(store, result())
