@@ -38,6 +38,10 @@ class Scope:
         """Event → slug/id."""
         return {event_id: name for event_id, name, _ in self._events}
 
+    def run_name(self, run_id: int) -> str:
+        """`run 41`, or `run 41 (not served)`."""
+        return f"run {run_id}" if self.severity(run_id) == "error" else f"run {run_id} (not served)"
+
     def severity(self, run_id: int | None) -> Severity:
         """Rows of a run that is kept but not served are told, not judged: they can never be put right, and whoever
         serves them again finds it as an error. None: no run's rows."""
@@ -106,7 +110,7 @@ def manifest(scope: Scope) -> Iterator[Finding]:
         if wrong:
             text = ", ".join(f"{said} {name} and holds {is_}" for name, (said, is_) in wrong.items())
             yield scope.finding(
-                "manifest", f"run {run_id} was sealed with {text}",
+                "manifest", f"{scope.run_name(run_id)} was sealed with {text}",
                 event_id=event_id, run_id=run_id, severity=scope.severity(run_id),
                 sealed=dict(zip(names, sealed, strict=True)), found=dict(zip(names, found, strict=True)),
             )  # fmt: skip
@@ -116,7 +120,7 @@ def header(scope: Scope) -> Iterator[Finding]:
     """Every sealed run has the event's own facts."""
     for event_id, run_id in consistency.headerless(scope.store, scope.event_id):
         yield scope.finding(
-            "header", f"run {run_id} has no record of the event itself",
+            "header", f"{scope.run_name(run_id)} has no record of the event itself",
             event_id=event_id, run_id=run_id, severity=scope.severity(run_id),
         )  # fmt: skip
 

@@ -144,10 +144,10 @@ def _totals(store: Store) -> Totals:
 
 
 def _event_line(row: overview.Row) -> EventLine:
-    event_id, slug, source_event_id, *facts, error, finished_at = row
+    event_id, slug, source_event_id, held_reason, *facts, error, finished_at = row
     failed = facts[2] == "failed" and error is not None
     ending = (msgspec.json.decode(error, type=Envelope), finished_at) if failed else (None, None)
-    return EventLine(event_id, f"{slug}/{source_event_id}", *(*facts, *ending))
+    return EventLine(event_id, f"{slug}/{source_event_id}", *(*facts, *ending, held_reason))
 
 
 def _live(store: Store) -> tuple[LiveRun, ...]:

@@ -33,6 +33,7 @@ class EventLine(Struct, frozen=True):
     laps: int
     failure: Envelope | None  # how the newest run failed, where state is failed
     failed_at: int | None
+    held_reason: str | None = None  # why nothing happens to it until a person acts
 
 
 class LiveRun(Struct, frozen=True):
@@ -91,7 +92,7 @@ class Snapshot(Struct, frozen=True):
 
     taken_at: int  # UTC milliseconds, the database's clock
     totals: Totals
-    events: tuple[EventLine, ...]  # running and failed first, then newest; a window of the filtered list
+    events: tuple[EventLine, ...]  # running, failed and held first, then newest; a window of the filtered list
     events_matching: int  # how many the filter matches in all
     live: tuple[LiveRun, ...]
     locks: tuple[LockView, ...]

@@ -23,11 +23,12 @@ from pipeline.errors import PipelineError
 from screens.background import off_loop
 from screens.ports import ConsoleService
 from screens.reading import error_screen
-from screens.recovery_telling import finding_lines, verdict_line
+from screens.recovery_telling import WAYS_OUT, finding_lines, verdict_line
 from screens.telling import Line, plain
 from screens.widgets.keys import KeyLine
 from screens.widgets.table import Column, Row, RowTable
 from screens.widgets.tones import content
+from screens.widgets.tones import lines as drawn
 from screens.words import Phrase, Tone, clean
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class ChecksScreen(Screen["tuple[int, str] | None"]):
         self._service = service
         self._event = event
         self._everything = event is None
-        self._running = False
+        self._checking = False
         self._report: CheckReport | None = None
 
     def compose(self) -> ComposeResult:
@@ -137,7 +138,7 @@ class ChecksScreen(Screen["tuple[int, str] | None"]):
     @work
     async def _check(self) -> None:
         event = None if self._everything else self._event
-        self._running, self._report = True, None
+        self._checking, self._report = True, None
         named = clean(event) or "everything"
         self.query_one("#trail", Static).update(
             content([Phrase("Events › ", Tone.QUIET), Phrase(f"{named} › checks", Tone.BUSY)])
@@ -154,12 +155,15 @@ class ChecksScreen(Screen["tuple[int, str] | None"]):
             self.app.push_screen(error_screen(error))
         else:
             self._report = report
-            self.query_one("#about", Static).update(content(verdict_line(report)))
+            said = [verdict_line(report)]
+            if not report.passed:
+                said.append([Phrase(f"From the events, {WAYS_OUT}", Tone.QUIET)])
+            self.query_one("#about", Static).update(drawn(said))
             self.query_one(RowTable).show_rows(check_rows(report, sentences))
             self._draw_detail()
         finally:
             unsubscribe()
-            self._running = False
+            self._checking = False
             self.refresh_bindings()
 
     def _ask(self, event: str | None) -> tuple[CheckReport, Mapping[str, str]]:
@@ -176,7 +180,7 @@ class ChecksScreen(Screen["tuple[int, str] | None"]):
 
     @on(Progressed)
     def _draw_progress(self, message: Progressed) -> None:
-        if self._running:
+        if self._checking:
             self._tell_progress(message.done, message.total)
 
     def _tell_progress(self, done: int, total: int) -> None:
@@ -197,9 +201,9 @@ class ChecksScreen(Screen["tuple[int, str] | None"]):
         if finding is not None:
             about = f" of {clean(finding.event)}" if finding.event is not None else ""
             said = [Phrase(f"{finding.check}{about}: ", Tone.BUSY), Phrase(clean(finding.message))]
+            said.append(Phrase("  ⏎ goes to the event" if finding.event_id is not None else ""))
             facts = clean(msgspec.json.encode(finding.facts).decode()) if finding.facts else ""
             said.append(Phrase(f"  {facts}" if facts else "", Tone.QUIET))
-            said.append(Phrase("  ⏎ goes to the event" if finding.event_id is not None else "", Tone.QUIET))
         elif row := next(
             (row for row in self.query_one(RowTable).rows if row.key == self.query_one(RowTable).key), None
         ):
@@ -220,13 +224,13 @@ class ChecksScreen(Screen["tuple[int, str] | None"]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("one", "all"):
-            return None if self._running else action == "all" or self._event is not None
+            return None if self._checking else action == "all" or self._event is not None
         if action == "copy":
             return True if self._report is not None else None
         return True
 
     def action_leave(self) -> None:
-        if self._running:
+        if self._checking:
             self.notify("The checks go on; what they find is kept.", timeout=3)
         self.dismiss(None)
 

@@ -27,7 +27,7 @@ from screens.allowing import AllowingScreen
 from screens.background import off_loop
 from screens.picture import Picture
 from screens.ports import ConsoleService
-from screens.recovery_telling import plan_lines, recovered_lines, undo_line
+from screens.recovery_telling import WAYS_OUT, plan_lines, recovered_lines, undo_line
 from screens.telling import Line, error_lines, plain
 from screens.widgets.keys import KeyLine
 from screens.widgets.tones import lines as drawn
@@ -83,12 +83,9 @@ def undo(service: ConsoleService, event: str, action_id: int) -> Proposal:
     return Proposal(event, f"undo of action {action_id}", "Undo", partial(service.plan_undo, action_id))
 
 
-def _what_a_hold_needs(recovered: Recovered) -> list[Line]:
-    if recovered.checks is None or recovered.checks.passed:
-        return []
-    return [
-        [Phrase("A held event waits for a person: undo, serve an older run (o), or ingest it again (r).", Tone.QUIET)]
-    ]
+def _after_failed_checks(recovered: Recovered) -> list[Line]:
+    report = recovered.checks
+    return [] if report is None or report.passed else [[Phrase(f"From the events, {WAYS_OUT}", Tone.QUIET)]]
 
 
 class Phase(StrEnum):
@@ -295,7 +292,7 @@ class PlanningScreen(AllowingScreen[None]):
         if self._phase is Phase.ACTING:
             return [[Phrase("◐ Working; this cannot be taken back half-way …", Tone.BUSY)]]
         if self._phase is Phase.DONE and self._recovered is not None:
-            return [undo_line(self._recovered.action), *_what_a_hold_needs(self._recovered)]
+            return [undo_line(self._recovered.action), *_after_failed_checks(self._recovered)]
         if self._phase is Phase.REFUSED and self._refusal is not None and self._refusal.kind is Kind.LOCK_HELD:
             return [[Phrase("l", Tone.BUSY), Phrase(" shows who holds it; p plans again.")]]
         if self._phase is not Phase.PLANNED or plan is None:

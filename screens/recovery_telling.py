@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pipeline.recovering import Recovered
     from pipeline.recovery import Action
 
+# What helps an event that does not pass its checks; ingesting it alone finds the document unchanged.
+WAYS_OUT = "o serves an older run; x gives up what is served, then r ingests it again."
 LABEL_WIDTH = 17  # cells
 _COLUMNS = {
     "state": "state",

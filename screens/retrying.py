@@ -40,6 +40,7 @@ Hidden = partial(Binding, show=False)  # in the help and the palette, not on the
 STAGES = ("first", "next 10", "rest")
 COLUMNS = (Column("Stage", 8), Column("Event", 20, flex=1, keep_end=True), Column("How it went", 40, flex=4))
 BAR_WIDTH = 24  # cells
+WAITS = Phrase("○ waits", Tone.QUIET)
 
 
 class RetryJob:
@@ -91,7 +92,7 @@ def outcome(step: RetryStep) -> Phrase:
 def retry_rows(plan: RetryPlan, job: RetryJob | None, live: Mapping[str, LiveRun]) -> list[Row]:
     """Every event of a plan in its order, then those that are held. `live` are runs under way, by event."""
     told = {step.event: outcome(step) for step in job.steps} if job is not None else {}
-    waits = Phrase("○ waits", Tone.QUIET)
+    waits = WAITS
     if job is not None and job.ended:
         waits = Phrase("– not tried", Tone.WARN)
     rows = []
@@ -233,7 +234,7 @@ class RetryScreen(AllowingScreen[None]):
     @on(RowTable.Moved)
     def _draw_detail(self) -> None:
         row = self._row()
-        text = row.cells[2] if row is not None else Phrase("")
+        text = row.cells[2] if row is not None and row.cells[2] != WAITS else Phrase("")
         self.query_one("#detail", Static).update(content([text]))
 
     def _row(self) -> Row | None:

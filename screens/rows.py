@@ -54,15 +54,18 @@ def known(line: EventLine, now: int, run: LiveRun | None, lock: LockView | None)
     """The last column: the failure in words, how far a run is, or that all is well."""
     serving = f"still serving run {line.current_run_id}" if line.current_run_id is not None else "nothing served"
     if line.state == "failed":
+        held = "; held" if line.held_reason is not None else ""
         if line.failure is None:
-            return Phrase(f"the last run failed; {serving}")
-        return Phrase(f"{line.failure.stage}: {_in_short(line.failure)}; {serving}")
+            return Phrase(f"the last run failed; {serving}{held}")
+        return Phrase(f"{line.failure.stage}: {_in_short(line.failure)}; {serving}{held}")
     if line.state == "running":
         if lock is not None and lock.verdict != "ALIVE":
             return Phrase(f"holder {str(lock.verdict).lower()}: {clean(lock.evidence)}", Tone.WARN)
         if run is None or run.pages_total is None:
             return Phrase("begins", Tone.QUIET)
         return Phrase(f"{clean(run.stage)}, {run.pages_done} of {run.pages_total} pages", Tone.QUIET)
+    if line.held_reason is not None:
+        return Phrase(f"▲ held: {clean(line.held_reason)}; {serving.removeprefix('still ')}", Tone.WARN)
     if line.current_run_id is None:
         return Phrase("not ingested yet", Tone.QUIET)
     if line.last_checked_at is not None and line.last_checked_at != line.last_ingested_at:

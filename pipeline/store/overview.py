@@ -38,23 +38,24 @@ def served_totals(store: Store) -> tuple[int, int, int, int]:
 
 
 def event_lines(store: Store, *, text: str, limit: int) -> tuple[list[Row], int]:
-    """A window of the events that match, running and failed ones first, then the newest; and how many match in all.
+    """A window of the events that match, running, failed and held ones first, then the newest; how many match in all.
 
-    A row: id, slug, source_event_id, name, start_date, state, depth, current_run_id, last_ingested_at, last_checked_at,
-    races, results, laps, error (JSON) and finished_at of the newest run.
+    A row: id, slug, source_event_id, held_reason, name, start_date, state, depth, current_run_id, last_ingested_at,
+    last_checked_at, races, results, laps, error (JSON) and finished_at of the newest run.
     """
     pattern = "%" + text.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
     ((matching,),) = store.sql(f"SELECT COUNT(*) {_MATCHES}", pattern, pattern, pattern)
     rows = store.sql(
         f"""
         WITH matching AS (SELECT event.*, track.slug AS slug {_MATCHES})
-        SELECT matching.id, slug, source_event_id, event_name, start_date, state, ingest_depth, current_run_id,
-               last_ingested_at, last_checked_at, COALESCE(served.race_count, 0), COALESCE(served.result_count, 0),
-               COALESCE(served.lap_count, 0), newest.error, newest.finished_at
+        SELECT matching.id, slug, source_event_id, held_reason, event_name, start_date, state, ingest_depth,
+               current_run_id, last_ingested_at, last_checked_at, COALESCE(served.race_count, 0),
+               COALESCE(served.result_count, 0), COALESCE(served.lap_count, 0), newest.error, newest.finished_at
         FROM matching
         LEFT JOIN run served ON served.id = matching.current_run_id
         LEFT JOIN run newest ON newest.id = matching.last_run_id
-        ORDER BY CASE state WHEN 'running' THEN 0 WHEN 'failed' THEN 1 ELSE 2 END,
+        ORDER BY CASE WHEN state = 'running' THEN 0 WHEN state = 'failed' THEN 1
+                      WHEN held_reason IS NOT NULL THEN 2 ELSE 3 END,
                  COALESCE(start_date, '9999') DESC, matching.id DESC
         LIMIT ?
         """,

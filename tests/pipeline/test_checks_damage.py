@@ -316,6 +316,8 @@ def test_damage_to_a_generation_that_is_not_served_is_told_and_judged_once_it_is
     assert recovered.checks is not None
     assert {"manifest", "header"} <= {one.check for one in recovered.checks.findings if one.severity == "error"}
     assert recovered.checks.held == (house.name,)
+    first = house.service.snapshot().events[0]
+    assert (first.event, first.held_reason) == (house.name, house.service.event(house.name).held_reason)
     house.service.undo(recovered.action.id)
     assert house.service.event(house.name).held_at is None
 

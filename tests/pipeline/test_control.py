@@ -338,7 +338,7 @@ def test_protected_only_recovery_may_write(service: Service, client: SiteClient,
         assert error.kind is Kind.DISABLED
         assert "only recovery may write" in error.message
     assert len(client.requests) == asked
-    assert refusal(lambda: service.clear_lock(name, reason="look")).kind is Kind.USAGE  # asked, and there is no lock
+    assert refusal(lambda: service.clear_lock(name, reason="look")).kind is Kind.UNKNOWN  # asked, and there is no lock
     assert service.checks().passed
     assert service.enable().mode == "enabled"
 

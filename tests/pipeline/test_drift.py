@@ -353,4 +353,4 @@ def test_an_unknown_case_is_refused(service: Service) -> None:
     for call in (service.drift_case, service.probe):
         with pytest.raises(StateError) as caught:
             call(4711)
-        assert caught.value.kind is Kind.USAGE
+        assert caught.value.kind is Kind.UNKNOWN

@@ -178,7 +178,7 @@ def test_a_known_set_changes_only_for_a_confirmed_case_and_a_reason(
     )
     for case, reason in ((None, "why"), (suspected, "why"), (99, "why"), (confirmed, " ")):
         for way in ways:
-            assert kind_of(partial(way, case, reason)) is Kind.USAGE
+            assert kind_of(partial(way, case, reason)) is (Kind.UNKNOWN if case == 99 else Kind.USAGE)
     assert client.requests == []
     assert tree(service.settings.data / "fixtures") == before
 

@@ -390,10 +390,10 @@ def test_control_without_the_fence_the_zombie_publishes(
 
 def test_a_cleared_lock_needs_a_reason_and_a_holder(service: Service, name: str) -> None:
     service.ingest(name)
-    for reason in ("", "gone"):
+    for reason, kind in (("", Kind.USAGE), ("gone", Kind.UNKNOWN)):
         with pytest.raises(PipelineError) as caught:
             service.clear_lock(name, reason=reason)
-        assert caught.value.kind is Kind.USAGE
+        assert caught.value.kind is kind
 
 
 def test_reports_reach_subscribers(service: Service, name: str) -> None:

@@ -480,6 +480,8 @@ def test_checks_say_how_far_they_are_and_then_what_each_found() -> None:
             ["● quiet", "database-file"],
         ]
         assert len(shown) == 26
+        assert pilot.app.screen.is_running  # what is drawn later still is
+        assert "o serves an older run; x gives up what is served" in text_of(pilot, "#about")
         assert '{"published":"d0c5ea1","found":"bad5eed"}' in text_of(pilot, "#detail")
         await press_all(pilot, "cva")
         assert "✗ document-hash: run 41" in pilot.app.clipboard

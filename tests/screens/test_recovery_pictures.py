@@ -12,7 +12,7 @@ from pipeline.errors import Kind
 from pipeline.recovering import Recovered
 from pipeline.store.control import ControlRow
 from tests.screens.fake_recovery import EVENT, GUARD, HASH, NOTHING, RETRY, SLOW, action, check_report, plan
-from tests.screens.fakes import FakeService, busy_service, console, failure
+from tests.screens.fakes import EVENTS, FakeService, busy_service, console, failure, served
 from tests.screens.pictures import after
 
 Compare = Callable[..., bool]
@@ -41,7 +41,10 @@ OUTCOMES = {
 }
 DISABLED = ControlRow("disabled", "LiveRC changed its race pages", "ann", 1)
 
+HELD = served(3, 41, 60 * 50, event_name="Spring Cup", held_reason=f"checks failed (document-hash): {HASH.message}")
+
 SCENES = {
+    "home_held": Scene(lambda: busy_service(events=(HELD, *EVENTS[4:]), live=(), locks=()), ()),
     "plan": Scene(busy_service, (*AT_FAILED, "c", "f")),
     "plan_of_nothing": Scene(lambda: with_plan("cleanup", NOTHING), (*AT_FAILED, "c")),
     "plan_made_again": Scene(lambda: busy_service(stale=1), (*AT_FAILED, "x", "y")),
