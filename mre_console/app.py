@@ -41,7 +41,7 @@ DEMO = "demo"  # the app's result where the operator wants to see the demo
 STOPPING_S = 0.8  # how long runs may take to end as interrupted before the console goes anyway
 Hidden = partial(Binding, show=False)  # in the help and the palette, not on the last line
 DARK, LIGHT = "mre-dark", "mre-light"
-QUIT = "Stop the runs of this console and leave"
+QUIT = "Stop the runs and the schedule of this console and leave"
 MakeSource = Callable[[ConsoleService, Clock, Callable[[Picture], object]], PictureSource]
 
 THEMES = (
@@ -177,7 +177,7 @@ class ConsoleApp(App[str | None]):
             if isinstance(screen, home.HomeScreen):
                 screen.show_closing()
         until = self._clock() + STOPPING_S
-        while self._service.running_here() and self._clock() < until:
+        while (self._service.running_here() or self._service.schedule_here()) and self._clock() < until:
             await asyncio.sleep(0.01)
         self.exit()
 

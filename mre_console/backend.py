@@ -6,12 +6,13 @@ them; the contact that is typed is kept in the configuration file and used from 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from mre_console.backend_drift import TRIGGER, DriftBackend
 from pipeline.observe import Bus
 from pipeline.store.urls import parse_url
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.checks import CheckReport
     from pipeline.control import ControlState
     from pipeline.errors import PipelineError
+    from pipeline.failures import FailureGroup
     from pipeline.ingest import IngestReport
     from pipeline.leases import LockView, Tick
     from pipeline.plans import Plan
@@ -28,16 +30,18 @@ if TYPE_CHECKING:
     from pipeline.recovery import Action
     from pipeline.resources import Resources
     from pipeline.retrying import RetryPlan, RetryStep
+    from pipeline.schedule import ScheduleLine
     from pipeline.service import Service
-    from pipeline.snapshot import LapLine, LogLine, RaceLine, ResultLine, Snapshot
+    from pipeline.snapshot import EventLine, LapLine, LogLine, RaceLine, ResultLine, Snapshot
+    from pipeline.spans import Span
     from pipeline.store.runs import RunRow
+    from pipeline.store.schedule import JobRunRow
     from pipeline.terminating import Termination
 
 REAL_SITE = "liverc.com"
-TRIGGER = "console"  # who asked, as runs remember it
 
 
-class ConsoleBackend:
+class ConsoleBackend(DriftBackend):
     """Stands between screens and a `Service`, which stays the caller's to close."""
 
     def __init__(self, service: Service, config_file: Path | None = None) -> None:
@@ -201,9 +205,9 @@ class ConsoleBackend:
         with self._asking() as service:
             return service.checks(event)
 
-    def plan_retry(self, events: Sequence[str] = ()) -> RetryPlan:
+    def plan_retry(self, events: Sequence[str] = (), *, among: Sequence[str] | None = None) -> RetryPlan:
         with self._asking() as service:
-            return service.plan_retry(events)
+            return service.plan_retry(events, among=among)
 
     def retry(self, plan: RetryPlan, tell: Callable[[RetryStep], bool]) -> None:
         from pipeline.ingest import Options
@@ -212,3 +216,62 @@ class ConsoleBackend:
             for step in service.retry(plan, Options(trigger=TRIGGER)):
                 if not tell(step):
                     return
+
+    # ------------------------------------------------------------------ how everything is
+
+    def failure_groups(self) -> tuple[FailureGroup, ...]:
+        with self._asking() as service:
+            return service.failure_groups()
+
+    def event_line(self, event: str) -> EventLine | None:
+        with self._asking() as service:
+            found = service.snapshot(text=event, log_limit=0).events
+        return next((line for line in found if line.event == event), None)
+
+    def timeline(self, run_id: int) -> tuple[Span, ...]:
+        with self._asking() as service:
+            return service.timeline(run_id)
+
+    def acknowledge(self, ids: Sequence[int]) -> int:
+        with self._asking() as service:
+            return service.acknowledge(ids)
+
+    # ------------------------------------------------------------------ the schedule
+
+    def schedules(self) -> tuple[ScheduleLine, ...]:
+        with self._asking() as service:
+            return service.schedules()
+
+    def job_runs(self, name: str, *, limit: int = 50) -> tuple[JobRunRow, ...]:
+        with self._asking() as service:
+            return service.job_runs(name, limit=limit)
+
+    def edit_schedule(
+        self, name: str, *, when: str | None = None, options: Mapping[str, str] | None = None
+    ) -> ScheduleLine:
+        with self._asking() as service:
+            return service.edit_schedule(name, when=when, options=options)
+
+    def pause_schedule(self, name: str) -> ScheduleLine:
+        with self._asking() as service:
+            return service.pause_schedule(name)
+
+    def resume_schedule(self, name: str) -> ScheduleLine:
+        with self._asking() as service:
+            return service.resume_schedule(name)
+
+    def run_schedule_now(self, name: str) -> ScheduleLine:
+        with self._asking() as service:
+            return service.run_schedule_now(name)
+
+    def start_schedule(self) -> None:
+        with self._asking() as service:
+            service.start_schedule(kind=TRIGGER)
+
+    def stop_schedule(self) -> bool:
+        return self._service.stop_schedule()
+
+    def schedule_here(self) -> str:
+        if self._service.stopping_schedule():
+            return "stopping"
+        return "running" if self._service.runs_schedule() else ""

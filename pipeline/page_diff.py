@@ -19,11 +19,11 @@ from pipeline.liverc.contract import Contract, ContractError, load_contract
 from pipeline.liverc.coverage import Coverage, coverage_of
 from pipeline.liverc.findings import AMBIGUOUS, LOST, MOVED, OK, FieldFinding
 from pipeline.liverc.induction import KnownPage, Proposal, merged, propose
-from pipeline.liverc.markup import page_facts
+from pipeline.liverc.markup import page_facts, visible_text
 from pipeline.liverc.outline import Outline, outline_of
 from pipeline.liverc.readers import read_page
 from pipeline.liverc.structure import StructureChange, changes, fingerprint_of
-from pipeline.liverc.trace import Trace, trace, trace_page
+from pipeline.liverc.trace import PartTrace, Trace, trace, trace_page
 from pipeline.liverc.urls import PageRef, PageType, parse_url
 from pipeline.records import PageRecord
 from pipeline.suspicions import page_suspicions
@@ -321,9 +321,21 @@ def _nodes(seen: Trace) -> dict[str, list[Any]]:
         if one.node is not None and one.place:
             nodes.setdefault(one.field.name, []).append(one.node)
     for part in seen.parts:
+        for name, cell in _titled(part):
+            nodes[name].append(cell)
         nodes[part.part.name] = [block.element for block in part.blocks]
         nodes[f"{part.part.name}.rows"] = [row.element for block in part.blocks for row in block.rows]
     return nodes
+
+
+def _titled(part: PartTrace) -> Iterator[tuple[str, Any]]:
+    """(field, the header's cell above it) of every field that is a whole cell: its title is how it is found."""
+    for block in part.blocks:
+        titles = {visible_text(cell): cell for cell in block.header} if block.header is not None else {}
+        for row in block.rows[:1]:
+            for one in row.sightings:
+                if one.node is not None and one.node.getparent() is row.element and one.title in titles:
+                    yield one.field.name, titles[one.title]
 
 
 # ---------------------------------------------------------------- skeletons

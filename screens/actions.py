@@ -21,6 +21,7 @@ from screens.ports import ConsoleService
 from screens.reading import ReadingScreen
 from screens.recovery_telling import action_lines, undo_line
 from screens.telling import Line
+from screens.timeline import TimelineScreen
 from screens.widgets.table import Column, Row, RowTable
 from screens.widgets.tones import content
 from screens.words import Phrase, Tone, ago, clean, count, moment, or_dash
@@ -216,6 +217,9 @@ def run_row(run: RunRow, served: int | None, now: int) -> Row:
 class RunsScreen(DetailScreen["RunRow"]):
     """All runs of an event, newest first; enter plans to serve one of the published ones again."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("t", "timeline", "Timeline", id="runs.timeline", tooltip="Where this run's time went"),
+    ]
     columns = RUN_COLUMNS
 
     def __init__(self, service: ConsoleService, event_id: int, event: str, served: int | None, now: int) -> None:
@@ -244,6 +248,13 @@ class RunsScreen(DetailScreen["RunRow"]):
         if line is not None and line.current_run_id != self._served:
             self._served = line.current_run_id
             self.read()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return None if action == "timeline" and not (self.is_mounted and self.item) else True
+
+    def action_timeline(self) -> None:
+        if self.item is not None:
+            self.app.push_screen(TimelineScreen(self.service, self.item.id, self._event))
 
     def ask(self) -> tuple[RunRow, ...]:
         return self.service.runs(self._event, limit=SHOWN)

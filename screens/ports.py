@@ -7,13 +7,16 @@ nothing else: none of them belongs on the user interface's own thread.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
+
+from screens.ports_drift import DriftService
 
 if TYPE_CHECKING:
     from pipeline.checks import CheckReport
     from pipeline.control import ControlState
     from pipeline.errors import PipelineError
+    from pipeline.failures import FailureGroup
     from pipeline.ingest import IngestReport
     from pipeline.leases import LockView
     from pipeline.observe import Report
@@ -22,8 +25,11 @@ if TYPE_CHECKING:
     from pipeline.recovery import Action
     from pipeline.resources import Resources
     from pipeline.retrying import RetryPlan, RetryStep
-    from pipeline.snapshot import LapLine, LogLine, RaceLine, ResultLine, Snapshot
+    from pipeline.schedule import ScheduleLine
+    from pipeline.snapshot import EventLine, LapLine, LogLine, RaceLine, ResultLine, Snapshot
+    from pipeline.spans import Span
     from pipeline.store.runs import RunRow
+    from pipeline.store.schedule import JobRunRow
     from pipeline.terminating import Termination
 
 
@@ -34,7 +40,7 @@ class ReportSource(Protocol):
         """Add a subscriber; the returned function removes it again."""
 
 
-class ConsoleService(Protocol):
+class ConsoleService(DriftService, Protocol):
     """The pipeline as the console knows it."""
 
     @property
@@ -137,11 +143,54 @@ class ConsoleService(Protocol):
     def checks(self, event: str | None = None) -> CheckReport:
         """Check one event or everything; says how far it is as `progress` of the stage `checks`."""
 
-    def plan_retry(self, events: Sequence[str] = ()) -> RetryPlan:
-        """How these events, or all failed ones, would be ingested again."""
+    def plan_retry(self, events: Sequence[str] = (), *, among: Sequence[str] | None = None) -> RetryPlan:
+        """How these events, or all failed ones (`among`: only these of them), would be ingested again."""
 
     def retry(self, plan: RetryPlan, tell: Callable[[RetryStep], bool]) -> None:
         """Ingest the events of a plan; `tell` hears each outcome in this thread, and says whether to go on."""
+
+    # ------------------------------------------------------------------ how everything is
+
+    def failure_groups(self) -> tuple[FailureGroup, ...]:
+        """Failed ingestions by cause, what still fails first."""
+
+    def event_line(self, event: str) -> EventLine | None:
+        """One event (slug/id) as the list shows it; None where it is not known any more."""
+
+    def timeline(self, run_id: int) -> tuple[Span, ...]:
+        """Where a run's time went: its spans, the root first; empty where none were kept."""
+
+    def acknowledge(self, ids: Sequence[int]) -> int:
+        """A person has seen these warnings; how many were open until now."""
+
+    # ------------------------------------------------------------------ the schedule
+
+    def schedules(self) -> tuple[ScheduleLine, ...]:
+        """Every schedule with when it is due next and how its last run went."""
+
+    def job_runs(self, name: str, *, limit: int = 50) -> tuple[JobRunRow, ...]:
+        """Runs of one schedule, newest first."""
+
+    def edit_schedule(
+        self, name: str, *, when: str | None = None, options: Mapping[str, str] | None = None
+    ) -> ScheduleLine:
+        """Another time, other options. Raises PipelineError USAGE, saying what is wrong."""
+
+    def pause_schedule(self, name: str) -> ScheduleLine: ...
+
+    def resume_schedule(self, name: str) -> ScheduleLine: ...
+
+    def run_schedule_now(self, name: str) -> ScheduleLine:
+        """Let the next tick of any process that runs the schedule do it."""
+
+    def start_schedule(self) -> None:
+        """Run the schedule in this process too."""
+
+    def stop_schedule(self) -> bool:
+        """Run it here no more. False: what is under way goes on to its end first."""
+
+    def schedule_here(self) -> str:
+        """Whether this process runs the schedule: `running`, `stopping`, or empty. Never blocks."""
 
 
 class Clock(Protocol):

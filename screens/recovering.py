@@ -6,6 +6,7 @@ goes on while its screen is closed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -143,10 +144,16 @@ class RecoveringScreen(ActingScreen):
     # ------------------------------------------------------------------ many events
 
     def action_retry(self) -> None:
+        self.plan_retry(None)
+
+    def plan_retry(self, among: Sequence[str] | None) -> None:
+        """Plan to ingest all failed events again, or only these of them. A retry under way is shown instead."""
         from screens.retrying import RetryScreen
 
         under_way = self._job if self._job is not None and not self._job.ended else None
-        self.app.push_screen(RetryScreen(self._service, self._begin_retry, under_way), self._look_again)
+        if under_way is not None and among is not None:
+            self.notify("A retry is under way already: this is how it goes.", severity="warning")
+        self.app.push_screen(RetryScreen(self._service, self._begin_retry, under_way, among), self._look_again)
 
     def _begin_retry(self, job: RetryJob) -> None:
         self._job = job

@@ -5,7 +5,7 @@ The retry itself belongs to the home screen, not to this one: leaving lets it go
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
@@ -164,9 +164,16 @@ class RetryScreen(AllowingScreen[None]):
 
     ways: ClassVar[Mapping[str, Way]] = MappingProxyType({"confirm": Way.INGEST})
 
-    def __init__(self, service: ConsoleService, begin: Callable[[RetryJob], None], job: RetryJob | None = None) -> None:
-        """`job` is a retry that is under way already."""
+    def __init__(
+        self,
+        service: ConsoleService,
+        begin: Callable[[RetryJob], None],
+        job: RetryJob | None = None,
+        among: Sequence[str] | None = None,
+    ) -> None:
+        """`job` is a retry that is under way already; `among` leaves only these of the failed events."""
         super().__init__(service, Picture())
+        self._among = among
         self._begin = begin
         self._job = job
         self._plan = job.plan if job is not None else None
@@ -192,7 +199,7 @@ class RetryScreen(AllowingScreen[None]):
     @work
     async def _make_plan(self) -> None:
         try:
-            self._plan = await off_loop(self._service.plan_retry)
+            self._plan = await off_loop(partial(self._service.plan_retry, among=self._among))
         except PipelineError as error:
             self.query_one(RowTable).show_rows((), empty="could not be planned")
             self.app.push_screen(error_screen(error))

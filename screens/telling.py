@@ -132,15 +132,3 @@ def _lock_remedy(lock: LockView) -> list[Line]:
         [Phrase(can)],
         [Phrase("Whoever lost the lock can change nothing any more, even if it wakes up.", Tone.QUIET)],
     ]
-
-
-def warning_lines(warnings: Sequence[LogLine]) -> list[Line]:
-    """The warnings that wait for a person, newest first."""
-    if not warnings:
-        return [[Phrase("There are no open warnings.", Tone.QUIET)]]
-    lines: list[Line] = []
-    for warning in warnings:
-        event = f"  {clean(warning.event)}" if warning.event else ""
-        lines.append([Phrase(f"▲ {moment(warning.at)}", Tone.WARN), Phrase(event, Tone.QUIET)])
-        lines.append([Phrase(f"  {clean(warning.message)}")])
-    return lines

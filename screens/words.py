@@ -58,6 +58,12 @@ _SEVERITIES = {
     "warning": Phrase("▲ warn", Tone.WARN),
     "error": Phrase("✗ error", Tone.BAD),
 }
+_HEALTH = {
+    "healthy": Phrase("● healthy", Tone.GOOD),
+    "degraded": Phrase("▲ degraded", Tone.WARN),
+    "failing": Phrase("✗ failing", Tone.BAD),
+    "disabled": Phrase("■ disabled", Tone.BAD),
+}
 SEVERITIES = tuple(_SEVERITIES)  # from the least to the most severe
 
 
@@ -69,6 +75,11 @@ def state(name: str) -> Phrase:
 def verdict(name: str) -> Phrase:
     """What is known of a lock's holder."""
     return _VERDICTS.get(name, Phrase(f"? {clean(name).lower()}", Tone.WARN))
+
+
+def health(name: str) -> Phrase:
+    """How the pipeline is."""
+    return _HEALTH.get(name, Phrase(f"? {clean(name)}", Tone.WARN))
 
 
 def severity(name: str) -> Phrase:
@@ -94,6 +105,20 @@ def ago(at: int | None, now: int) -> str:
         if seconds >= size:
             return f"{seconds // size} {unit} ago"
     return f"{seconds} s ago"
+
+
+def ahead(at: int, now: int) -> str:
+    """The time until `at`, both UTC milliseconds: `in 4 min`, `in 3 h 12 min`, `in 2 d 5 h`; `now` where it is over."""
+    seconds = (at - now) // 1_000
+    if seconds <= 0:
+        return "now"
+    if seconds < 60:
+        return f"in {seconds} s"
+    minutes = seconds // 60
+    if minutes < 60:
+        return f"in {minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"in {hours} h {minutes:02} min" if hours < 24 else f"in {hours // 24} d {hours % 24} h"
 
 
 def span(seconds: float) -> str:

@@ -10,10 +10,11 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from screens.widgets.tones import content
-from screens.words import Phrase, Tone, clean, count, shortened, span
+from screens.words import Phrase, Tone, clean, count, health, shortened, span
 
 FRESH_S = 3.0  # a picture older than this is said to be old
 SITE_WIDTH = 30
+RUNNING, STOPPING = "running", "stopping"  # the schedule in this console
 LEAST_DATABASE = 12  # cells; less of its path says nothing
 
 
@@ -34,6 +35,8 @@ class Facts:
     trouble: bool = False
     closing: bool = False
     badge: str = ""  # what must not be overlooked: DISABLED, PROTECTED, READ-ONLY
+    health: str = ""  # healthy, degraded, failing, disabled; empty while nothing is known
+    schedule: str = ""  # of this console: running, stopping; empty where it is not run here
 
 
 def freshness(facts: Facts) -> Phrase:
@@ -47,11 +50,24 @@ def freshness(facts: Facts) -> Phrase:
     return Phrase("● live", Tone.GOOD)
 
 
+def condition(facts: Facts) -> Phrase:
+    """How the pipeline is; what an old picture says of it is no news, and a badge says DISABLED already."""
+    if not facts.health or facts.badge.lower().startswith(facts.health):
+        return Phrase("")
+    if facts.age_s is not None and facts.age_s > FRESH_S and not facts.trouble:
+        return Phrase(f"? was {facts.health}", Tone.QUIET)
+    return health(facts.health)
+
+
 def header_line(facts: Facts, width: int) -> list[Phrase]:
     """The line in a given width. What matters least is left out first; badge, freshness, warnings never are."""
     right = [freshness(facts)]
     if facts.warnings:
         right.insert(0, Phrase(f"▲ {count(facts.warnings, 'warning')} (w)  ", Tone.WARN))
+    if facts.schedule:
+        right.insert(0, Phrase("◐ schedule  " if facts.schedule == RUNNING else "◐ schedule stops  ", Tone.BUSY))
+    if (how := condition(facts)).text:
+        right.insert(0, Phrase(f"{how.text}  ", how.tone))
     if facts.badge:
         right.insert(0, Phrase(f"■ {facts.badge}  ", Tone.BAD))
     counts: list[Phrase] = []

@@ -278,9 +278,12 @@ class FakeRecovery:
             self.enable_needs = None
         return answer
 
-    def plan_retry(self, events: Sequence[str] = ()) -> RetryPlan:
-        self._act("plan_retry")
-        return self.retry_plan
+    def plan_retry(self, events: Sequence[str] = (), *, among: Sequence[str] | None = None) -> RetryPlan:
+        if among is None:
+            self._act("plan_retry")
+            return self.retry_plan
+        self._act("plan_retry", tuple(among))
+        return RetryPlan((tuple(among),), (), 0.5)
 
     def retry(self, plan: RetryPlan, tell: Callable[[RetryStep], bool]) -> None:
         self._act("retry")

@@ -12,6 +12,7 @@ import msgspec
 from mre_console.app import ConsoleApp
 from pipeline.control import ControlState
 from pipeline.errors import Kind, PipelineError, StateError
+from pipeline.health import Evidence, judge
 from pipeline.holders import Holder
 from pipeline.ingest import IngestReport
 from pipeline.leases import LockView
@@ -22,7 +23,7 @@ from pipeline.terminating import Termination
 from pipeline.verdicts import Verdict
 from screens.picture import Looker, Picture
 from screens.ports import Clock, ConsoleService
-from tests.screens.fake_recovery import FakeRecovery
+from tests.screens.fake_watch import FakeWatch
 
 NOW = 1_763_313_000_000  # 2025-11-16 17:10:00 UTC
 MINUTE = 60_000
@@ -68,15 +69,13 @@ class StillSource:
 
 
 @dataclass
-class FakeService(FakeRecovery):
+class FakeService(FakeWatch):
     """Answers from its fields and remembers what it was asked to do."""
 
     shown_database: str = "~/.local/share/mre/mre.sqlite3"
     shown_site: str = "liverc.com"
-    events: tuple[EventLine, ...] = ()
     live: tuple[LiveRun, ...] = ()
     locks: tuple[LockView, ...] = ()
-    warnings: tuple[LogLine, ...] = ()
     log: tuple[LogLine, ...] = ()
     event_races: tuple[RaceLine, ...] = ()
     race_results: tuple[ResultLine, ...] = ()
@@ -84,7 +83,6 @@ class FakeService(FakeRecovery):
     log_of_run: tuple[LogLine, ...] = ()
     contact: str | None = "ops@example.org"
     broken: PipelineError | None = None  # every look fails with it
-    taken_at: int = NOW
     running: int = 0
     read_only: bool = False
     switch: ControlRow = field(default_factory=ControlRow)
@@ -118,6 +116,19 @@ class FakeService(FakeRecovery):
             warnings=self.warnings,
             log=tuple(line for line in self.log if line.id > after_log_id)[-log_limit:],
             control=self.switch,
+            workers=self.workers,
+            schedule=self.schedule,
+            health=judge(self.evidence or self._evidence()),
+        )
+
+    def _evidence(self) -> Evidence:
+        """What follows from the fields."""
+        return Evidence(
+            at=self.taken_at,
+            mode=self.switch.mode,
+            mode_reason=self.switch.reason,
+            expired_leases=tuple(lock.event for lock in self.locks if lock.expired),
+            open_warnings=len(self.warnings),
         )
 
     def add_event(self, event: str) -> object:

@@ -65,7 +65,7 @@ def test_the_readme_has_every_key_of_the_home_screen_and_the_locks() -> None:
     shown = {"slash": "/", "escape": "esc", "question_mark": "?", "enter": "⏎"}
     numbers = {str(number) for number in range(1, 5)}  # "`1` to `4`"
     for node, binding in own_bindings():
-        if (binding.id or "").split(".")[0] in ("home", "recovery", "locks", "app"):
+        if (binding.id or "").split(".")[0] in ("home", "recovery", "oversee", "locks", "app"):
             keys = {shown.get(key, key) for key in binding.key.split(",")}
             assert keys & (written | numbers | UNWRITTEN), f"{node.__name__} {binding.key}"
 
@@ -108,7 +108,7 @@ def test_help_begins_with_the_pane_that_has_the_focus() -> None:
 def test_the_palette_does_what_the_key_does() -> None:
     async def steps(pilot: Pilot[str | None]) -> None:
         await press_all(pilot, ("ctrl+p", *"warnings", "enter"))
-        assert type(pilot.app.screen).__name__ == "ReadingScreen"
+        assert type(pilot.app.screen).__name__ == "WarningsScreen"
 
     play(console(busy_service()), steps)
 
@@ -146,12 +146,15 @@ from mre_console.app import ConsoleApp
 from screens.ports import system_clock
 class Service:
     shown_database = shown_site = ""
+    read_only = False
+    def schedule_here(self): return ""
 class Source:
     def __init__(self, *_): pass
     def start(self): app.exit()
     def stop(self): pass
 app = ConsoleApp(Service(), make_source=Source)
 app.run(headless=True)
+assert not app.return_code, "it crashed"
 print(*(name for name in {HEAVY!r} if name in sys.modules))
 """
     ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
