@@ -291,6 +291,24 @@ class Locks(RuleBasedStateMachine):
             return Kind.LEASE_LOST
         return Kind.USAGE if event.running.life == "alive" and not named else None
 
+    @rule(
+        index=an_event,
+        life=st.sampled_from(["alive", "dead", "far"]),
+        late=st.booleans(),
+        begins=st.booleans(),
+        release_dead=st.booleans(),
+    )
+    def find_a_holder(self, index: int, life: str, late: bool, begins: bool, release_dead: bool) -> None:
+        """The next run, or a tick, meets a lock; only a dead holder's may be released, if the setting lets it."""
+        if life == "alive":
+            self._under_way(index)
+        else:
+            self.lose_touch(index, life, late)
+        if begins:
+            self.begin(index, "cli", release_dead)
+        else:
+            self.tick(release_dead)
+
     @rule(index=an_event, times=st.integers(2, 3))
     def die_again_and_again(self, index: int, times: int) -> None:
         for _ in range(times):

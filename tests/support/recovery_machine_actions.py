@@ -77,6 +77,15 @@ class RecoveryMachine(Locks):
             self.undo(index, 0, sensible=True, now=True)
             assert event.now == before
 
+    @rule(index=an_event, deaths=st.booleans())
+    def forgive(self, index: int, deaths: bool) -> None:
+        """A reset forgets what went wrong, and ends a hold."""
+        if deaths:
+            self.die_again_and_again(index, 3)
+        else:
+            self.fail(index, Kind.TIMEOUT, partial=False)
+        self.clean(index, "reset", now=True)
+
     @rule(index=an_event, kind=a_cleaning, published=st.booleans())
     def confirm_too_late(self, index: int, kind: str, published: bool) -> None:
         """Something happens to the event between the plan and its confirmation."""
@@ -176,6 +185,23 @@ class RecoveryMachine(Locks):
                 assert plan.target_run_id == event.before_build(build)
                 self._act(self._made(event, plan, None))
 
+    @rule(index=an_event)
+    def roll_two_generations_back(self, index: int) -> None:
+        """A bad build published twice: what it is taken back to is what the good one had published before."""
+        for number, build in ((1, "good"), (2, "bad"), (3, "bad")):
+            self.ingest(index, number, build, again=True)
+        self.roll_back("bad")
+
+    @rule(index=an_event)
+    def check_what_another_one_left(self, index: int) -> None:
+        """The checks of one event pass: that says nothing of the other, which failed them."""
+        self.fail(1 - index, Kind.TIMEOUT, partial=True)
+        self.disable(protect=False, closed=True)
+        self.check(None)
+        self.check(index)
+        self.enable()
+        self.mend_and_enable()
+
     def _released_by_a_rollback(self, expected: dict[int, ModelEvent], busy: set[str]) -> None:
         """Where the lock of a dead holder stands in the way, a tick is due: it looks at all events."""
         if any(event.running is not None for event in expected.values()) or busy:
@@ -271,6 +297,17 @@ class RecoveryMachine(Locks):
                 self.clean(index, "cleanup", now=True)
         self.check(None)
         self.enable()
+
+    @rule(index=an_event, alone=st.booleans())
+    def spoil_what_was_passed(self, index: int, alone: bool) -> None:
+        """The checks pass while it is disabled; then a run that was still under way leaves something behind."""
+        if self._under_way(index) is not None:
+            self.disable(protect=False, closed=True)
+            self.check(None)
+            self.fail(index, Kind.DISABLED, partial=True)
+            self.check(index if alone else None)
+            self.enable()
+            self.mend_and_enable()
 
     @rule(way=st.sampled_from(Way), moment=st.sampled_from(control.Moment))
     def ask_the_switch(self, way: Way, moment: control.Moment) -> None:
