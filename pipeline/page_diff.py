@@ -277,7 +277,7 @@ def _fields(
     nodes = _nodes(before), _nodes(_widened(after, proposal, added))
     found = {one.field: one for one in proposal.fields} if proposal else {}
     for name, was in readings[0].items():
-        if name in found or not was.selector:
+        if name in found or not was.selector or (proposal is not None and name.startswith("script.")):
             continue
         now = readings[1].get(name)
         lost = was.found and not (now and now.found)

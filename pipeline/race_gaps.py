@@ -7,13 +7,14 @@ that an official changed, and gives away a number or a cell that is not where it
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
 from pipeline import lap_positions
 from pipeline.records import RacePage, TableRow
 
-TOLERANCE_MS = 2  # the site reckons with finer times than it shows
+TOLERANCE_MS = 1  # the site reckons with finer times than it shows
 PENALTY_MS = 500  # officials take seconds; what differs by less is a wrong number somewhere
 _GAP = re.compile(r"(?:(?:([0-9]+):)?([0-9]+)\.([0-9]{3}))|([0-9]+) Laps?")
 
@@ -48,21 +49,25 @@ def gap_holds(above: TableRow, row: TableRow) -> bool | None:
         return laps > 0 and int(lapped) == laps
     if laps:
         return False
+    gap = (int(minutes or 0) * 60 + int(seconds)) * 1000 + int(thousandths)
+    if row.laps_completed == 0:  # neither has a time
+        return gap == 0
     if above.total_time_ms is None or row.total_time_ms is None:
         return None
-    gap = (int(minutes or 0) * 60 + int(seconds)) * 1000 + int(thousandths)
     return abs(row.total_time_ms - above.total_time_ms - gap) <= TOLERANCE_MS
 
 
 def confirmed_totals(page: RacePage) -> Iterator[tuple[str | None, str | None]]:
     """(race, driver) whose total is not the sum of the laps, and is confirmed by a gap: an official changed it.
 
-    The laps themselves must be as they were driven: their last projection is their sum.
+    The laps themselves must be as they were driven: their last projection is their sum. Of two drivers of one name
+    nobody could say whose it is.
     """
+    names = Counter(racer.driver_name for racer in page.racers)
     laps = {
         racer.driver_name: sum(lap.lap_time_ms for lap in racer.laps)
         for racer in page.racers
-        if lap_positions.ends_as_projected(racer)
+        if names[racer.driver_name] == 1 and lap_positions.ends_as_projected(racer)
     }
     for above, row in pairwise(page.rows):
         if gap_holds(above, row) and not (row.behind or "").endswith(("Lap", "Laps")):

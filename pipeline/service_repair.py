@@ -190,7 +190,7 @@ class RepairActions:
         *,
         reason: str,
         digest: str | None = None,
-        live: bool = False,
+        live: bool = True,
         who: str | None = None,
     ) -> Accepted:
         """Accept a case's proposal: the contract grows, the failing pages become a page set, every set is replayed.
@@ -270,6 +270,7 @@ def _retire(house: _House, case_id: int | None, reason: str, who: str) -> tuple[
         try:
             store.archive(event_id, Change(who=who, reason=reason, case=case_id))
         except PipelineError as error:  # the case is closed: then a person has to decide about the page set
-            return tuple(retired), f"page set {event_id} stays: {error.message}"
+            note = f"page set {event_id} stays, and keeps the gate closed until a confirmed case lets it be archived"
+            return tuple(retired), f"{note}: {error.message}"
         retired.append(event_id)
     return tuple(retired), None

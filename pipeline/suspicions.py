@@ -50,7 +50,7 @@ class Suspicion(Struct, frozen=True, kw_only=True):
 
 def page_suspicions(record: PageRecord, seen: Coverage) -> tuple[Suspicion, ...]:
     """What is doubtful about one page that was read."""
-    found: list[Suspicion] = [*_gone(record, seen)]
+    found: list[Suspicion] = [*_gone(record, seen), *_filled_later(record, seen)]
     match record:
         case RacePage():
             found += _race(record)
@@ -123,6 +123,14 @@ def _gone(record: PageRecord, seen: Coverage) -> Iterator[Suspicion]:
             why=f"{name} is gone: {reading.placed} of {reading.looked} places have {reading.selector}",
             race_id=race_id,
         )
+
+
+def _filled_later(record: PageRecord, seen: Coverage) -> Iterator[Suspicion]:
+    """Cells without a text that carry data: a script is to fill them."""
+    cells = seen.get("filled_later")
+    if cells is not None and cells.invalid:
+        why = f"{cells.invalid} empty cells carry their values as data, such as {cells.sample}"
+        yield _about(record, "filled-later", cells.sample or "", why, kind="coverage")
 
 
 # ---------------------------------------------------------------- races
@@ -344,6 +352,9 @@ def _entry_list(page: EntryListPage, seen: Coverage) -> Iterator[Suspicion]:
     if keys is not None and keys.invalid:
         why = f"{keys.invalid} of {keys.looked} names are not those they are sorted by, such as {keys.sample}"
         yield _about(page, "name-key", "driver_name", why)
+    names = seen.get("tab_names")
+    if names is not None and names.invalid:
+        yield _about(page, "tabs", "class_name", f"{names.invalid} tabs and classes differ: {names.sample}")
     tabs = seen.get("tabs")
     if tabs is not None and tabs.found and tabs.found != len(page.classes):
         why = f"there are {tabs.found} tabs and {len(page.classes)} classes"

@@ -101,6 +101,14 @@ def _without_lap(text: str, rng: Random) -> str:
     return text[:start] + text[end:]
 
 
+def _classes_turned(text: str, _: Random) -> str:
+    names = re.findall(r'<div class="class_header">(.*?)</div>', text)
+    turned = iter([*names[1:], *names[:1]])
+    if len(set(names)) < 2:
+        return text
+    return re.sub(r'(<div class="class_header">).*?(</div>)', lambda m: f"{m[1]}{next(turned)}{m[2]}", text)
+
+
 def _digit(pattern: str) -> Change:
     return lambda text, rng: a_digit(text, pattern, rng)
 
@@ -238,6 +246,11 @@ ALTERING: tuple[Kind, ...] = (
         },
     ),
     Kind(
+        "classes_mixed_up",
+        "the classes of an entry list stand over each other's rows",
+        {ENTRIES: _classes_turned},
+    ),
+    Kind(
         "lap_digit",
         "a digit of a lap time is another",
         {RACE: _digit(r"'lapNum' : '[1-9]\d*',\s*'pos' : '\d+',\s*'time' : '([\d.]+)'")},
@@ -258,13 +271,25 @@ ALTERING: tuple[Kind, ...] = (
     Kind(
         "statistic_digit",
         "a digit of the script's statistics is another",
-        {RACE: _digit(r"'(?:fastLap|avg\w+|top\w+|stdDeviation|consistency)' : '(\d+\.\d+)'")},
+        {RACE: _digit(r"'(?:fastLap|avg\w+|top\w+)' : '(\d+\.\d+)'")},
+        one_page=True,
+    ),
+    Kind(
+        "deviation_digit",
+        "a digit of deviation or consistency is another (the last is no more exact than the site's rounding)",
+        {RACE: _digit(r"'(?:stdDeviation|consistency)' : '(\d+\.\d+)\d'")},
+        one_page=True,
+    ),
+    Kind(
+        "gap_digit",
+        "a digit of a gap is another (the last is no more exact than the site's rounding)",
+        {RACE: _digit(r"<td>(\d+\.\d{2})\d</td>")},
         one_page=True,
     ),
     Kind(
         "cell_digit",
-        "a digit of a cell is another",
-        {RACE: _digit(r"<td>(?:<div class=\"hidden\">[\d.]*</div>)?(\d[\d:./]*\d{2})")},
+        "a digit of another cell is another",
+        {RACE: _digit(r"<td>(?!\d+\.\d{3}</td>)(?:<div class=\"hidden\">[\d.]*</div>)?(\d[\d:./]*\d{2})")},
         one_page=True,
     ),
     Kind(

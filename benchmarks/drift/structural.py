@@ -388,6 +388,15 @@ STRUCTURAL: tuple[Kind, ...] = (
         },
     ),
     Kind(
+        "values_in_attributes",
+        "the cells are empty, their values stand in attributes for a script to show",
+        {
+            RACE: in_cells(RACE, TOTAL, r"<td>([^<]+)</td>", r'<td data-value="\1"></td>'),
+            ENTRIES: in_cells(ENTRIES, 2, r"<td>([^<]+)</td>", r'<td data-chip="\1"></td>'),
+        },
+        {RACE: ("laps_and_time",), ENTRIES: ("transponder",)},
+    ),
+    Kind(
         "cell_link_moved",
         "the link stands beside the name",
         {

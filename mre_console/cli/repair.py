@@ -90,12 +90,14 @@ def accept(
     case: CASE,
     reason: REASON,
     digest: Annotated[str | None, typer.Option(help="The proposal that was shown; another one is refused.")] = None,
-    live: Annotated[bool, typer.Option("--live", help="Fetch what the failed run lacks, to keep a page set.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Keep no page set where the failed run lacks pages, instead of fetching.")
+    ] = False,
     as_json: JSON = False,
 ) -> int:
     """Accept the proposal: the contract grows, the failing pages become a page set, all of them are replayed."""
-    with open_service(ctx, fetches=live) as service:
-        done = service.accept_repair(case, reason=reason, digest=digest, live=live)
+    with open_service(ctx, fetches=not offline) as service:
+        done = service.accept_repair(case, reason=reason, digest=digest, live=not offline)
     if as_json:
         print_json(done)
     else:

@@ -41,7 +41,7 @@ class ContractError(ValueError):
 class FieldData(Struct, frozen=True, forbid_unknown_fields=True):
     xpath: tuple[str, ...] = ()  # alternatives; inside the cell if `column` is given
     column: tuple[str, ...] = ()  # alternatives: header texts
-    row_xpath: tuple[str, ...] = ()  # alternatives, from the row: where no column of that title is found
+    row_xpath: tuple[str, ...] = ()  # alternatives, from the row: where there is no such column, or an empty cell
     convert: str = "text"
     pattern: tuple[str, ...] = ()  # alternatives: the value is group 1 of the first that matches the text
     required: bool = False  # its absence, or an empty value, fails the page
@@ -117,7 +117,7 @@ class Field(Struct, frozen=True):
     name: str
     selector: Selector | None  # None: the cell itself
     columns: tuple[str, ...]  # normalised header texts
-    elsewhere: Selector | None  # from the row, where no column is found
+    elsewhere: Selector | None  # from the row, where there is no such column, or an empty cell
     convert: Converter
     patterns: tuple[re.Pattern[str], ...]
     required: bool

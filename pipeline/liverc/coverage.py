@@ -130,17 +130,27 @@ def _beside(seen: Trace) -> Iterator[FieldReading]:
     rows = [row for part in seen.parts for block in part.blocks for row in block.rows if counts(row, seen)]
     cells = Counter(str(row.cells) for row in rows)
     yield FieldReading("cells", "", len(rows), len(rows), len(rows), 0, (), dict(cells.most_common(SHAPES_KEPT)))
+    bare = [one for row in rows for one in row.sightings if not one.text and one.node is not None]
+    filled = [one.field.name for one in bare if one.node is not None and _has_data(one.node)]
+    sample = filled[0] if filled else None
+    yield FieldReading("filled_later", "", len(bare), len(bare), 0, len(filled), (), {}, sample=sample)
     page_type = seen.contract.page_type
     if page_type is PageType.EVENT:
         yield from _links(seen)
     if page_type is PageType.ENTRY_LIST:
         yield _name_keys(seen)
+        yield _tab_names(seen)
     if page_type is PageType.EVENTS_LISTING:
         yield _name_links(seen)
     if page_type in (PageType.RACE_RESULT, PageType.ENTRY_LIST):
         date = found_by(_DATE, seen.page.root)[1]
         text = visible_text(date[0])[:80] if date else None
         yield FieldReading("event_dates", _DATE.source, 1, len(date[:1]), int(bool(text)), 0, (), {}, sample=text)
+
+
+def _has_data(cell: etree._Element) -> bool:
+    """Does an empty cell carry data for a script to show?"""
+    return any(str(name).startswith("data-") and str(value).strip() for name, value in cell.attrib.items())
 
 
 _BY_EVENT = (PageType.ENTRY_LIST, PageType.OVERALL_RANKING)  # pages whose id is that of their event
@@ -183,6 +193,15 @@ def _name_links(seen: Trace) -> FieldReading:
     return FieldReading(
         "name_links", "", len(named), len(named), found, len(more), (), {}, sample=more[0][:80] if more else None
     )
+
+
+def _tab_names(seen: Trace) -> FieldReading:
+    """The tabs of an entry list beside the headings of their classes: the same names in the same order."""
+    tabs = [one.text for one in seen.sightings if one.field.name == "tabs" and one.text]
+    classes = [one.text for one in seen.every() if one.field.name == "class_name"]
+    wrong = [f"{tab} / {name}" for tab, name in zip(tabs, classes, strict=False) if tab.split() != name.split()]
+    found, sample = len(tabs) - len(wrong), wrong[0][:80] if wrong else None
+    return FieldReading("tab_names", "", len(tabs), len(tabs), found, len(wrong), (), {}, sample=sample)
 
 
 def _name_keys(seen: Trace) -> FieldReading:

@@ -159,13 +159,15 @@ def _row(
         if index is None:
             values[field.name] = _value(field, element, ref)
         elif index < 0:
-            values[field.name] = _value(field, element, ref, field.elsewhere) if field.elsewhere else None
+            values[field.name] = None
         elif field.check_hidden:
             values[field.name], differs = _checked_value(field, cells[index], ref)
             if differs:
                 mismatches.append(field.name)
         else:
-            values[field.name] = _value(field, cells[index], ref)
+            values[field.name] = _value(field, cells[index], ref, lenient=field.elsewhere is not None)
+        if values[field.name] is None and field.elsewhere is not None:  # its cell is empty, or it has none
+            values[field.name] = _value(field, element, ref, field.elsewhere)
     values["hidden_mismatches"] = tuple(mismatches)
     return values
 
@@ -187,7 +189,10 @@ def _checked_value(field: Field, cell: etree._Element, ref: PageRef) -> tuple[An
 # ---------------------------------------------------------------- one value
 
 
-def _value(field: Field, context: etree._Element, ref: PageRef, elsewhere: Selector | None = None) -> Any:
+def _value(
+    field: Field, context: etree._Element, ref: PageRef, elsewhere: Selector | None = None, *, lenient: bool = False
+) -> Any:
+    """The value of a field in a context. Raises `ParseError` where it must be there; `lenient`: not yet."""
     selector = elsewhere or field.selector
     if selector is None:
         value = _convert(field, visible_text(context), ref)
@@ -196,10 +201,10 @@ def _value(field: Field, context: etree._Element, ref: PageRef, elsewhere: Selec
         if field.many:
             values = (_convert(field, _text(item), ref) for item in found)
             return tuple(value for value in values if value is not None)
-        if not found and field.present:
+        if not found and field.present and not lenient:
             raise missing(ref, field.name, field.source)
         value = _convert(field, _text(found[0]), ref) if found else None
-    if value is None and field.required:
+    if value is None and field.required and not lenient:
         raise missing(ref, field.name, field.source)
     return value
 

@@ -93,6 +93,9 @@ def _single(
     """A field that stands once in its context."""
     telling = [place for place in places if place.wanted.value is not None]
     if not telling:
+        seen = [one for place in places for one in own_sightings(field, place.context)]
+        if field.usual and not any(one.place for one in seen):
+            finder.note(_found(field, part, LOST, places, None, note=_NOTHING_KNOWN))
         return
     read = [next(own_sightings(field, place.context), None) for place in telling]
     right = sum(
@@ -186,6 +189,9 @@ def _row_field(finder: Finder, of: Part, field: Field, places: Titled) -> None:
     path = ("part", of.name, "row_field", field.name)
     telling = [(place, titles) for place, titles in places if place.wanted.value is not None]
     if not telling:
+        seen = [one for place, titles in places[:5] for one in in_row(field, place.context, titles)]
+        if not any(one.place for one in seen):
+            finder.note(_found(field, of.name, LOST, [place for place, _ in places], None, note=_NOTHING_KNOWN))
         return
     read = [next(iter(in_row(field, place.context, titles))) for place, titles in telling]
     right = sum(_says(place.wanted, one.text) and one.place for one, (place, _) in zip(read, telling, strict=True))
@@ -257,10 +263,10 @@ def _column_field(finder: Finder, of: Part, field: Field, places: Titled, *, rea
         if done:
             return
     winner, second = best_way(plain, taken=finder.taken(of.name))
-    if winner is not None and winner.sure and not has_title:
+    if winner is not None and winner.sure:
         _propose(finder, of, field, places, winner, second, *path, "row_xpath")
         return
-    note = "its title is there, its values are not" if has_title else _GONE
+    note = "its title is there, its values stand nowhere" if has_title else _GONE
     finder.note(_found(field, of.name, LOST, plain, winner, second, note))
 
 

@@ -180,8 +180,10 @@ def _in_row(
     if index is None:
         yield from _sightings(field, row)
     elif 0 <= index < len(cells):
-        for one in _sightings(field, cells[index]):
-            yield msgspec.structs.replace(one, title=titles[index], place=True)
+        own = list(_sightings(field, cells[index]))
+        if field.elsewhere is not None and all(one.value is None and one.error is None for one in own):
+            own = list(_selected(field, field.elsewhere, row))
+        yield from (msgspec.structs.replace(one, title=titles[index], place=True) for one in own)
     elif index == NOWHERE and field.elsewhere is not None:
         yield from _selected(field, field.elsewhere, row)
     else:
