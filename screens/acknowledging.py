@@ -119,7 +119,8 @@ class WarningsScreen(AllowingScreen[None]):
         more = f", the newest {shown} of {total:,} are listed" if total > shown else ""
         said = count(max(total, shown), "open warning") if shown else "no open warning"
         facts = Phrase(f"{'▲' if shown else '●'} {said}{more}", Tone.WARN if shown else Tone.GOOD)
-        self.query_one("#about", Static).update(content([facts, Phrase(" · they stay until somebody has seen them")]))
+        stay = Phrase(" · they stay until somebody has seen them" if shown else "", Tone.QUIET)
+        self.query_one("#about", Static).update(content([facts, stay]))
 
     @on(RowTable.Moved)
     def _draw_warning(self) -> None:

@@ -24,8 +24,7 @@ from screens.failure import FailureScreen
 from screens.picture import Picture
 from screens.poller import PictureSource
 from screens.ports import Clock, ConsoleService
-from screens.reading import ReadingScreen, error_screen
-from screens.telling import warning_lines
+from screens.reading import error_screen
 from screens.welcome import WelcomeScreen
 from screens.widgets.table import RowTable
 from screens.words import count
@@ -52,7 +51,6 @@ class ActingScreen(AllowingScreen[None]):
         Hidden(
             "m", "resources", "Machine", id="home.resources", tooltip="Disk, memory, database, oldest run, open files"
         ),
-        Hidden("w", "warnings", "Warnings", id="home.warnings", tooltip="The warnings that wait for a person"),
     ]
     ways: ClassVar[Mapping[str, Way]] = MappingProxyType(
         {
@@ -106,8 +104,13 @@ class ActingScreen(AllowingScreen[None]):
             self.app.push_screen(RacesScreen(self._service, event))
 
     def action_explain(self) -> None:
-        event, snapshot = self.selected, self._picture.snapshot
-        if event is None or snapshot is None:
+        if self.selected is not None:
+            self.explain(self.selected)
+
+    def explain(self, event: EventLine) -> None:
+        """Why an event failed; it may be ingested again from there."""
+        snapshot = self._picture.snapshot
+        if snapshot is None:
             return
 
         def then(retry: bool | None) -> None:
@@ -126,7 +129,7 @@ class ActingScreen(AllowingScreen[None]):
         self._ingest(event.event)
 
     def _ingest(self, event: str) -> None:
-        if reason := self.why_not("ingest"):  # asked for on another screen
+        if reason := super().why_not("ingest"):  # asked for on another screen, whatever is under the cursor here
             self._say_once(reason)
             return
         self._starting.add(event)
@@ -253,7 +256,3 @@ class ActingScreen(AllowingScreen[None]):
         from screens.locks import LocksScreen
 
         self.app.push_screen(LocksScreen(self._service, event, self._clock))
-
-    def action_warnings(self) -> None:
-        warnings = self._picture.snapshot.warnings if self._picture.snapshot is not None else ()
-        self.app.push_screen(ReadingScreen("Warnings", warning_lines(warnings)))

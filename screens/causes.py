@@ -93,7 +93,6 @@ class FollowingScreen(DetailScreen[Item]):
     _failed: int | None = None
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.watch(self.app, "picture", self._follow)
 
     def _follow(self, picture: Picture) -> None:

@@ -35,6 +35,8 @@ class FailureScreen(Screen[bool]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "back", "Back", id="failure.back", tooltip="Back to the events"),
         Binding("r", "retry", "Retry", id="failure.retry", tooltip="Ingest this event again"),
+        Binding("t", "timeline", "Timeline", id="failure.timeline", tooltip="Where the failed run's time went"),
+        Binding("h", "diff", "What moved", id="failure.diff", tooltip="What moved on the page that it failed at"),
         Binding("c", "copy", "Copy", id="failure.copy", tooltip="Copy all of this text to the clipboard"),
         Binding("down,j", "scroll(1)", "Down", id="failure.down", tooltip="One line down", show=False),
         Binding("up,k", "scroll(-1)", "Up", id="failure.up", tooltip="One line up", show=False),
@@ -60,9 +62,17 @@ class FailureScreen(Screen[bool]):
 
     def on_mount(self) -> None:
         self._draw()
+        if self._run_id is not None:
+            self._read_log(self._run_id)
+
+    @property
+    def _run_id(self) -> int | None:
+        """The run that failed."""
         run_id = self._event.failure.details.get("run_id") if self._event.failure is not None else None
-        if isinstance(run_id, int):
-            self._read_log(run_id)
+        return run_id if isinstance(run_id, int) else None
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return None if action == "timeline" and self._run_id is None else True
 
     @work
     async def _read_log(self, run_id: int) -> None:
@@ -80,6 +90,18 @@ class FailureScreen(Screen[bool]):
 
     def action_retry(self) -> None:
         self.dismiss(True)
+
+    def action_timeline(self) -> None:
+        from screens.timeline import TimelineScreen
+
+        if self._run_id is not None:
+            self.app.push_screen(TimelineScreen(self._service, self._run_id, self._event.event))
+
+    def action_diff(self) -> None:
+        from screens.diffing import DiffScreen
+        from screens.drifting import subject_of_event
+
+        self.app.push_screen(DiffScreen(self._service, subject_of_event(self._service, self._event)))
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(plain(failure_lines(self._event, self._now, self._log)))

@@ -87,10 +87,10 @@ def _rate(e: Evidence) -> str:
     if not e.outcomes:
         return "none in 24 hours"
     failed = sum(outcome in ("failed", "interrupted", "cleared") for outcome in e.outcomes)
-    few = f"; fewer than {limits.FEWEST_RUNS} say nothing" if len(e.outcomes) < limits.FEWEST_RUNS else ""
-    bounds = f"degraded from {limits.RATE_DEGRADED:.0%}, failing from {limits.RATE_FAILING:.0%}"
     share = f"{failed} of the newest {len(e.outcomes)} failed ({failed / len(e.outcomes):.0%})"
-    return f"{share}{few or f'; {bounds}'}"
+    if len(e.outcomes) < limits.FEWEST_RUNS:
+        return f"{share}: too few to tell"
+    return f"{share}; the limits are {limits.RATE_DEGRADED:.0%} and {limits.RATE_FAILING:.0%}"
 
 
 def _tick(e: Evidence) -> str:
@@ -121,10 +121,10 @@ def _gate(snapshot: Snapshot | None) -> list[Line]:
         return []
     judged = "" if gate.checked_at is None else f", judged {ago(gate.checked_at, snapshot.taken_at)}"
     said = {
-        "green": f"open: {count(gate.sets, 'page set')} read as they must{judged}",
+        "green": f"open: {count(gate.sets, 'page set')} right{judged}",
         "red": f"closed{judged}",
     }.get(gate.state, "not judged yet: the next ingestion does")
-    return [_fact("Gate", f"{said}, readers {clean(gate.build)}", Tone.BAD if gate.state == "red" else Tone.PLAIN)]
+    return [_fact("Gate", said, Tone.BAD if gate.state == "red" else Tone.PLAIN)]
 
 
 def _drift(e: Evidence) -> str:
@@ -144,9 +144,11 @@ class HealthScreen(Screen[str | None]):
         Binding("w", "lead('warnings')", "Warnings", id="health.warnings", tooltip="On to the warnings"),
         Binding("s", "lead('schedule')", "Schedule", id="health.schedule", tooltip="On to the schedule"),
         Binding("l", "lead('locks')", "Locks", id="health.locks", tooltip="On to the locks"),
-        Binding("d", "lead('switch')", "Switch", id="health.switch", tooltip="On to the switch"),
-        Binding("D", "lead('cases')", "Drift", id="health.drift", tooltip="On to the drift cases"),
-        Binding("P", "lead('fixtures')", "Gate", id="health.gate", tooltip="On to the page sets and the gate"),
+        Binding("d", "lead('switch')", "Switch", id="health.switch", tooltip="On to the switch", show=False),
+        Binding("D", "lead('cases')", "Drift", id="health.drift", tooltip="On to the drift cases", show=False),
+        Binding(
+            "P", "lead('fixtures')", "Gate", id="health.gate", tooltip="On to the page sets and the gate", show=False
+        ),
         Binding("c", "copy", "Copy", id="health.copy", tooltip="Copy all of this text to the clipboard"),
         Binding("down,j", "scroll(1)", "Down", id="health.down", tooltip="One line down", show=False),
         Binding("up,k", "scroll(-1)", "Up", id="health.up", tooltip="One line up", show=False),

@@ -17,10 +17,10 @@ from textual.reactive import reactive
 from textual.widgets import Input, Static
 
 from screens.acting import Hidden
+from screens.drifting import DriftingScreen
 from screens.picture import Picture
 from screens.poller import PictureSource
 from screens.ports import Clock, ConsoleService
-from screens.recovering import RecoveringScreen
 from screens.rows import EVENT_COLUMNS, LOCK_COLUMNS, event_row, lock_row
 from screens.summary import (
     LogState,
@@ -51,7 +51,7 @@ SMALL = (100, 30)  # below this width or height one lower pane is shown at a tim
 LARGE_WIDTH = 160  # from here on the runs and locks stand beside the events
 
 
-class HomeScreen(RecoveringScreen):
+class HomeScreen(DriftingScreen):
     """Everything at a glance. The keys that act on it are its base's."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -50,15 +50,14 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 2.0
 NOTHING = "There is no schedule under the cursor."
 STILL_STOPPING = "This console still ends what it has begun. After that it can run the schedule again."
-FORMS = "every 15m, every 6h, every 2d, or five cron fields in UTC: 20 3 * * *"
+FORMS = "every 15m, every 6h, every 2d, or cron in UTC: 20 3 * * *"
 
 
 class EditScreen(ConfirmScreen["ScheduleLine"]):
-    """A confirmation whose fields hold what is: the first one has the focus."""
+    """A confirmation whose fields hold what is: the first one has the focus, once the base has set its own."""
 
     def on_mount(self) -> None:
-        super().on_mount()
-        self.set_focus(self.query(Input).first())
+        self.call_after_refresh(self.query(Input).first().focus)
 
 
 class ScheduleScreen(AllowingScreen[None]):
@@ -242,10 +241,9 @@ class ScheduleScreen(AllowingScreen[None]):
             return await off_loop(partial(change, when=None if when == line.timing else when))
 
         said = "It holds for every process on this database, from the next tick on."
-        fields = [Field("when", f"When: {FORMS}", FORMS, value=line.timing)]
-        fields += [
-            Field(name, name.replace("_", " ").capitalize(), before[name], value=before[name]) for name in before
-        ]
+        fields = [Field("when", f"When ({FORMS})", line.timing, value=line.timing)]
+        for name, value in before.items():
+            fields.append(Field(name, name.replace("_", " ").capitalize(), value, value=value))
         return Deed(
             f"Change {clean(line.name)}",
             [[Phrase(f"{clean(line.summary)}.")], [Phrase(said, Tone.QUIET)]],

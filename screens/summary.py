@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from pipeline.health import Evidence, Health, judge
 from pipeline.ways import ENABLED, PROTECTED
+from screens.drift_notices import GATE_CLOSED, drift_notices, gate_is_red
 from screens.picture import Picture
 from screens.ports import ConsoleService
 from screens.rows import known
@@ -36,8 +38,12 @@ def header_facts(
     """What the first line is made of."""
     snapshot, trouble = picture.snapshot, picture.trouble is not None
     database, site, badge = service.shown_database, service.shown_site, _badge(picture, service.read_only)
+    judged = judgement(picture)
+    state, here = "" if judged is None else judged.state, service.schedule_here()
     if snapshot is None:
-        return Facts(database, site, badge=badge, age_s=age_s, trouble=trouble, closing=closing)
+        return Facts(
+            database, site, badge=badge, age_s=age_s, trouble=trouble, closing=closing, health=state, schedule=here
+        )
     totals = snapshot.totals
     return Facts(
         database=database,
@@ -50,20 +56,33 @@ def header_facts(
         running=len(snapshot.live),
         warnings=len(snapshot.warnings),
         badge=badge,
+        health=state,
+        schedule=here,
         age_s=age_s,
         trouble=trouble,
         closing=closing,
     )
 
 
+def judgement(picture: Picture) -> Health | None:
+    """How the pipeline is, as `Service.health` says it; None while nothing is known. A database that does not answer
+    is judged as the service judges it."""
+    if picture.trouble is not None:
+        return judge(Evidence(database_error=picture.trouble.message))
+    return picture.snapshot.health if picture.snapshot is not None else None
+
+
 def _badge(picture: Picture, read_only: bool) -> str:
-    mode = picture.snapshot.control.mode if picture.snapshot is not None else ENABLED
+    snapshot = picture.snapshot
+    mode = snapshot.control.mode if snapshot is not None else ENABLED
     words = ([] if mode == ENABLED else [mode.upper()]) + (["READ-ONLY"] if read_only else [])
+    if snapshot is not None and gate_is_red(snapshot):
+        words.append(GATE_CLOSED)
     return " ".join(words)
 
 
 def notices(picture: Picture) -> list[Line]:
-    """What waits for a person, one line each: the switch, locks that expired, locks that could not be released."""
+    """What waits for a person, one line each: the switch, the gate, drift, locks."""
     snapshot = picture.snapshot
     if snapshot is None:
         return []
@@ -73,6 +92,7 @@ def notices(picture: Picture) -> list[Line]:
         what = "Ingestion is disabled" if control.mode != PROTECTED else "The database is protected"
         said = f"{clean(control.changed_by)} ({ago(control.changed_at, now)}): {clean(control.reason)}"
         lines.append([Phrase(f"■ {what}. ", Tone.BAD), Phrase(said), Phrase("  d enables", Tone.QUIET)])
+    lines += drift_notices(snapshot)
     late = snapshot.expired
     if len(late) == 1:
         lock = late[0]

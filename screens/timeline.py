@@ -145,7 +145,9 @@ def _tone(span: Span) -> Tone:
 
 
 def _took(milliseconds: float) -> str:
-    return f"{milliseconds:.1f} ms" if milliseconds < 100 else short_seconds(round(milliseconds))
+    if milliseconds < 10:
+        return f"{milliseconds:.1f} ms"
+    return f"{milliseconds:.0f} ms" if milliseconds < 1_000 else short_seconds(round(milliseconds))
 
 
 def span_lines(span: Span, root: Span) -> list[Line]:

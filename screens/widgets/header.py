@@ -14,6 +14,7 @@ from screens.words import Phrase, Tone, clean, count, health, shortened, span
 
 FRESH_S = 3.0  # a picture older than this is said to be old
 SITE_WIDTH = 30
+NARROW = 100  # cells
 RUNNING, STOPPING = "running", "stopping"  # the schedule in this console
 LEAST_DATABASE = 12  # cells; less of its path says nothing
 
@@ -73,27 +74,37 @@ def header_line(facts: Facts, width: int) -> list[Phrase]:
     counts: list[Phrase] = []
     if facts.events is not None:
         counts = [
-            Phrase(count(facts.events, "event")),
             Phrase(f"{facts.failed} failed" if facts.failed else "", Tone.BAD),
             Phrase(f"{facts.running} running" if facts.running else "", Tone.BUSY),
             Phrase(f"{facts.served:,} served"),
             Phrase(count(facts.races, "race")),
             Phrase(count(facts.laps, "lap")),
         ]
-    middle = [phrase for phrase in counts if phrase.text]
+        # The pane's title has their number too: where there is no room for both, failures matter more.
+        counts.insert(2 if width < NARROW else 0, Phrase(count(facts.events, "event")))
     room = width - _length(right) - 4
     site = Phrase(shortened(clean(facts.site), SITE_WIDTH), Tone.QUIET)
-    kept = cell_len(site.text) + 8 + (0 if facts.badge else LEAST_DATABASE)  # beside a badge, failures matter more
-    while middle and _length(middle) + 3 * len(middle) + kept > room:
-        middle.pop()
+    # Beside a badge, or on a narrow line, failures matter more than where the data is.
+    kept = 8 + (0 if facts.badge or width < NARROW else LEAST_DATABASE)
+    middle = _fitting(counts, room - kept - cell_len(site.text))
+    if not middle:
+        site, middle = Phrase(""), _fitting(counts, room - kept)
     left = [Phrase(" MRE ", Tone.BUSY), site]
     for phrase in middle:
-        left += [Phrase(" · ", Tone.QUIET), phrase]
+        left += [Phrase(" · ", Tone.QUIET), phrase] if left[-1].text else [phrase]
     database = shortened(clean(facts.database), room - _length(left) - 3)
     if len(database) >= LEAST_DATABASE or database == facts.database:
         left[1:1] = [Phrase(database, Tone.QUIET), Phrase(" · ", Tone.QUIET)]
     gap = max(2, width - _length(left) - _length(right) - 1)
     return [*left, Phrase(" " * gap), *right, Phrase(" ")]
+
+
+def _fitting(counts: list[Phrase], room: int) -> list[Phrase]:
+    """As many of the counts, from the first on, as there is room for."""
+    fitting = [phrase for phrase in counts if phrase.text]
+    while fitting and _length(fitting) + 3 * len(fitting) > room:
+        fitting.pop()
+    return fitting
 
 
 def _length(phrases: list[Phrase]) -> int:

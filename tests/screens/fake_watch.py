@@ -94,6 +94,7 @@ WORKERS = (
     worker(1, kind="console", pid=3_977, stopped_at=NOW - HOUR, seen_at=NOW - HOUR, state="stopped"),
 )
 TICKING = ScheduleHealth(2_000, 1, 0, 3, False, None)
+ENDING = ScheduleHealth(3_000, 1, 0, 3, False, None)
 LATE = ScheduleHealth(95_000, 0, 4 * MINUTE, 3, True, "the schedule's last tick is 95 s old")
 NOBODY = ScheduleHealth(None, 0, 0, 0, False, None)
 
@@ -245,7 +246,7 @@ class FakeWatch(FakeRecovery):
 
     def stop_schedule(self) -> bool:
         self._act("stop_schedule")
-        self.here = "" if self.ends_at_once else "stopping"
+        self.here, self.schedule = ("", NOBODY) if self.ends_at_once else ("stopping", ENDING)
         return self.ends_at_once
 
     def schedule_here(self) -> str:
