@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import Struct
 
-from pipeline import contract_changes, drift
+from pipeline import contract_changes, drift, known_pages
 from pipeline.drift import Case
 from pipeline.errors import Kind, PipelineError, StateError, StoreError
 from pipeline.liverc.contract_folder import ContractFolder
@@ -50,9 +50,9 @@ class CasePage(Struct, frozen=True):
     """A page of a case as it was and as it is."""
 
     known: KnownPage
-    old: DiffPage
+    old: DiffPage | None  # None: only what it said is remembered, not its bytes
     new: DiffPage
-    origin: str  # probe, run
+    origin: str  # probe, run, remembered
 
 
 class Previewed(Struct, frozen=True):
@@ -72,7 +72,7 @@ class RepairProposal(Struct, frozen=True):
     learnt_from: tuple[str, ...]  # URLs
     held_out: tuple[str, ...]
     trials: tuple[Previewed, ...]  # pages of the case that nobody knows from before: do they read without doubt?
-    diff: PageDiff  # of the first page
+    diff: PageDiff | None  # of the first page; None: its bytes were never kept
     digest: str  # names this very addition: what is accepted is what was shown
     objections: tuple[str, ...]  # why it cannot be accepted as it is; empty: it can
 
@@ -103,7 +103,7 @@ def case_pages(shop: Workshop, case: Case) -> tuple[CasePage, ...]:
             page = _case_page(shop, url, known, new, origin)
             if page is not None:
                 found[url] = page
-    return tuple(found.values())
+    return tuple(found.values()) or tuple(_remembered(shop, case))
 
 
 def _probed(case: Case) -> Iterator[tuple[str, str, str, str]]:
@@ -133,6 +133,21 @@ def _doubted(shop: Workshop, case: Case) -> Iterator[tuple[str, str, str, str]]:
     for doubt in case.doubts:
         if doubt.sha256 and doubt.url in served:
             yield doubt.url, served[doubt.url], doubt.sha256, "run"
+
+
+def _remembered(shop: Workshop, case: Case) -> Iterator[CasePage]:
+    """Pages of tracks and the catalogue are not archived; what they said stands in the database."""
+    bodies = {doubt.url: doubt.sha256 for doubt in case.doubts}
+    bodies |= {one.url: one.new_sha256 for one in case.probes}
+    for url, sha256 in bodies.items():
+        if sha256 is None or not url:
+            continue
+        try:
+            body = shop.archive.get(sha256)
+        except StoreError:
+            continue
+        for known in known_pages.remembered(shop.store, parse_url(url), body):
+            yield CasePage(known, None, DiffPage(url, body, f"{url} now"), "remembered")
 
 
 def _entries(shop: Workshop, run_id: int) -> tuple[PageEntry, ...]:
@@ -212,7 +227,7 @@ def propose_repair(shop: Workshop, case_id: int) -> RepairProposal:
         learnt_from=tuple(page.known.ref.url for page in learn),
         held_out=tuple(page.known.ref.url for page in hold_out),
         trials=trials,
-        diff=diff_pages(first.old, first.new, contract, added=added),
+        diff=diff_pages(first.old, first.new, contract, added=added) if first.old else None,
         digest=digest_of(proposal),
         objections=tuple(_objections(case, proposal, trials)),
     )

@@ -14,7 +14,7 @@ from pipeline.ways import Way, operator, way_in
 
 if TYPE_CHECKING:
     from pipeline.alerts import Alarm
-    from pipeline.drift import Case, CaseEvent
+    from pipeline.drift import Case, CaseEvent, Doubt
     from pipeline.fixtures import FixtureRoots
     from pipeline.ingest import IngestReport, Options
     from pipeline.liverc.client import Client
@@ -178,7 +178,9 @@ class DriftActions:
             watch.observe_page(body, ref, record)
             watch.require_undoubted()
         except PipelineError as error:
-            doubts = watch.doubts_about(error, {}) if watch.knows(ref, error) else ()
+            doubts: tuple[Doubt, ...] = ()
+            if watch.knows(ref, error):
+                doubts = watch.doubts_about(error, {ref.url: self.archive.put(body)})  # a repair learns from it
             try:
                 case = probes.follow_up(self._site, doubts)
             except StoreError as trouble:

@@ -37,8 +37,9 @@ def propose(ctx: typer.Context, case: CASE, as_json: JSON = False) -> None:
     if as_json:
         print_json(found)
         return
-    show_diff(found.diff, unified=True)
-    print_text("")
+    if found.diff is not None:
+        show_diff(found.diff, unified=True)
+        print_text("")
     _print(found)
 
 

@@ -9,6 +9,7 @@ person accepts a proposal, or does not.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from msgspec import Struct
@@ -18,7 +19,7 @@ from pipeline.liverc import induction_fields, induction_parts, induction_script
 from pipeline.liverc.contract import Contract, ContractError, load_contract
 from pipeline.liverc.coverage import Coverage, coverage
 from pipeline.liverc.findings import FieldFinding, Finder, Sample
-from pipeline.liverc.known import Answers, KnownPage, Wanted, answers
+from pipeline.liverc.known import Answers, BlockAnswers, KnownPage, Wanted, answers
 from pipeline.liverc.readers import read_page
 from pipeline.liverc.trace import trace
 from pipeline.liverc.urls import PageType
@@ -144,13 +145,14 @@ def _compare(known: Answers, read: Answers) -> tuple[int, tuple[str, ...]]:
     ]
     for part, blocks in known.parts.items():
         others = read.parts.get(part, ())
-        if [len(block.rows) for block in blocks] != [len(block.rows) for block in others]:
-            counts = (sum(len(block.rows) for block in some) for some in (blocks, others))
-            return 0, (f"{part}: {' → '.join(f'{count} rows' for count in counts)}",)
-        for block, other in zip(blocks, others, strict=True):
+        for block, other in zip_longest(blocks, others):
+            if block is None or other is None:
+                return 0, (f"{part}: {len(blocks)} → {len(others)}",)
             pairs += [(name, wanted, other.fields.get(name)) for name, wanted in block.fields.items()]
-            for mine, theirs in zip(block.rows, other.rows, strict=True):
-                pairs += [(name, wanted, theirs.get(name)) for name, wanted in mine.items()]
+            rows = _rows(block, other)
+            if rows is None:
+                return 0, (f"{part}: {len(block.rows)} rows → {len(other.rows)} rows",)
+            pairs += [(name, wanted, theirs.get(name)) for mine, theirs in rows for name, wanted in mine.items()]
     steady = [pair for pair in pairs if induction_fields.is_steady(pair[1].field)]
     wrong = [
         f"{name}: {mine.shown or '–'} → {(theirs.shown if theirs else '') or '–'}"
@@ -158,3 +160,19 @@ def _compare(known: Answers, read: Answers) -> tuple[int, tuple[str, ...]]:
         if theirs is None or mine.shown != theirs.shown
     ]
     return len(steady) - len(wrong), tuple(wrong)
+
+
+Row = dict[str, Wanted]
+
+
+def _rows(known: BlockAnswers, read: BlockAnswers) -> list[tuple[Row, Row]] | None:
+    """Known rows beside those that were read; None where they are not the same ones.
+
+    Rows that name a page are matched by it, and new ones may have come; others must be as many, in their order.
+    """
+    if known.rows and "href" in known.rows[0]:
+        by_link = {row["href"].shown: row for row in read.rows}
+        pairs = [(row, by_link.get(row["href"].shown)) for row in known.rows]
+        found = [(mine, theirs) for mine, theirs in pairs if theirs is not None]
+        return found if len(found) == len(pairs) else None
+    return list(zip(known.rows, read.rows, strict=True)) if len(known.rows) == len(read.rows) else None

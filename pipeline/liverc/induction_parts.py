@@ -17,7 +17,6 @@ from pipeline.liverc.known import BlockAnswers
 from pipeline.liverc.markup import visible_text
 from pipeline.liverc.rows import RowPlace, find_rows
 from pipeline.liverc.trace import column_titles, found_by
-from pipeline.liverc.urls import PageType
 from pipeline.records import EventPage
 
 
@@ -48,6 +47,11 @@ def part(finder: Finder, of: Part) -> None:
     blocks = _place_titles(finder, of, blocks)
     induction_fields.block_fields(finder, of, [(block.element, block.answers) for block in blocks], blocks)
     induction_fields.row_fields(finder, of, blocks)
+
+
+def _by_link(of: Part) -> bool:
+    """Are a part's rows known by what they lead to? Then further rows may stand among them."""
+    return any(field.name == "href" for field in of.row_fields)
 
 
 def _finding(
@@ -118,7 +122,7 @@ def _place_blocks(finder: Finder, of: Part, blocks: list[Block]) -> list[Block]:
         note = "an older selector still finds something else on the page: only a new contract can tell them apart"
         finder.note(_finding(of.name, AMBIGUOUS, of.at.source, None, inside, total, note))
         return placed
-    exact = finder.contract.page_type is not PageType.EVENT
+    exact = not _by_link(of)
     way = next((way for way in _ways_to_blocks(of, blocks) if _hits_blocks(way, of, blocks, exact=exact)), None)
     if way is None:
         finder.note(_finding(of.name, LOST, of.at.source, None, 0, total, "no selector tells its place apart"))
@@ -167,7 +171,7 @@ def _hits_blocks(way: str, of: Part, blocks: Sequence[Block], *, exact: bool) ->
 def _place_rows(finder: Finder, of: Part, blocks: list[Block]) -> list[Block]:
     assert of.rows is not None
     name = f"{of.name}.rows"
-    exact = finder.contract.page_type is not PageType.EVENT  # there rows that lead elsewhere are passed over
+    exact = not _by_link(of)
     now = [found_by(of.rows.at, block.element)[1] for block in blocks]
     right, total = _rows_right(blocks, now, exact=exact)
     if right >= SURE * total:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.drift.redesigns import REDESIGNS
 from mre_console.settings import shipped_fixtures
 from mre_console.simulator.generate import World
 from mre_console.simulator.mutations import mutator
@@ -55,6 +56,7 @@ def test_a_renamed_column_is_repaired_from_what_the_archive_knows(operator: Oper
     found = service.repair_proposal(case.id)
     assert found.objections == ()
     assert found.proposal.addition["part"]["results"]["row_field"]["fast_lap_ms"] == {"column": ["Best"]}
+    assert found.diff is not None
     assert "column 'Fastest Lap' is gone" in found.diff.headline
     assert service.preview_repair(case.id).changed == ()
 
@@ -122,3 +124,34 @@ def test_a_race_missing_from_the_list_is_doubted_where_totals_have_always_held(o
     error = operator.fails(events[1])
     assert error.details["page_type"] == "event"
     assert "race laps" in error.message
+
+
+@pytest.mark.parametrize("name", ["listing_date_renamed", "catalogue_redesigned"])
+def test_pages_above_the_events_are_repaired_from_what_the_database_remembers(operator: Operator, name: str) -> None:
+    service = operator.service
+    slugs = operator.site.world.real_slugs()
+
+    def read() -> object:
+        return service.sync_tracks() if name == "catalogue_redesigned" else service.refresh_track(slugs[0])
+
+    service.sync_tracks()
+    for slug in slugs:
+        service.refresh_track(slug)
+    grid = next(kind for kind in REDESIGNS if kind.name == "redesign")
+
+    def changed(page_type: str, body: bytes) -> bytes:
+        if name == "catalogue_redesigned":
+            return (page_type == "track_catalogue" and grid.apply(page_type, body, "")) or body
+        return body.replace(b"<th>Date</th>", b"<th>When</th>") if page_type == "events_listing" else body
+
+    operator.site.change_markup(changed)
+    with pytest.raises(PipelineError):
+        read()
+    case = service.drift_cases(open_only=True)[0]
+    found = service.repair_proposal(case.id)
+    assert found.diff is None
+    assert [one for one in found.objections if "confirmed" not in one] == []
+    if case.state == "confirmed":
+        assert service.accept_repair(case.id, reason="it looks new").gate.state == "green"
+        service.close_drift_case(case.id, "repaired", reason="reads again")
+        read()
