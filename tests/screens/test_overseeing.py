@@ -402,6 +402,9 @@ def test_quitting_signs_the_schedule_off(tmp_path: Path) -> None:
     with Service(settings) as service:
         service.add_event("track/1")
         backend = ConsoleBackend(service)
+        known = backend.event_line("track/1")
+        assert known is not None
+        assert (known.event, backend.event_line("track/11")) == ("track/1", None)
 
         async def steps(pilot: Console) -> None:
             await press_all(pilot, ("s", "h"))
