@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
-
 if TYPE_CHECKING:
     from pipeline.comparing import Comparison
     from pipeline.drift import Case
@@ -103,7 +102,7 @@ class DriftBackend:
 
     # ------------------------------------------------------------------ the gate and its page sets
 
-    def gate(self: _Asking) -> GateState:
+    def gate_state(self: _Asking) -> GateState:
         with self._asking() as service:
             return service.gate()
 

@@ -103,7 +103,9 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
 
     def _prompt(self) -> None:
         key = self._deed.key
-        enter = f"Enter leads on to Cancel, where {key} does it." if self._deed.fields else f"{key} does it, esc leaves it."
+        enter = (
+            f"Enter leads on to Cancel, where {key} does it." if self._deed.fields else f"{key} does it, esc leaves it."
+        )
         self._say(f"Nothing is done yet. {enter}")
 
     # ------------------------------------------------------------------ typing
