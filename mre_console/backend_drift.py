@@ -102,7 +102,7 @@ class DriftBackend:
 
     # ------------------------------------------------------------------ the gate and its page sets
 
-    def gate(self: _Asking) -> GateState:
+    def gate_state(self: _Asking) -> GateState:
         with self._asking() as service:
             return service.gate()
 

@@ -75,7 +75,9 @@ class AllowingScreen(Screen[Result]):
     def on_key(self, event: events.Key) -> None:
         """Only keys that nothing else has taken arrive here."""
         active = self.active_bindings.get(event.key)
-        if active is not None and not active.enabled and (reason := self.why_not(active.binding.action)):
+        if active is None or active.enabled:
+            return
+        if reason := self.why_not(active.binding.action.partition("(")[0]):
             self._say_once(reason)
 
     def _say_once(self, reason: str) -> None:

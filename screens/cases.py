@@ -14,14 +14,14 @@ from textual.widgets import Static
 
 from screens.actions import DetailScreen
 from screens.diffing import DiffScreen, Subject
-from screens.drift_telling import CASE_COLUMNS, OPEN, case_lines, case_row, case_summary, heading, proposal_lines
+from screens.drift_telling import CASE_COLUMNS, OPEN, case_lines, case_row, case_summary, proposal_lines
 from screens.ports import ConsoleService
 from screens.repairing import Hidden, RepairingScreen
 from screens.telling import Line, plain
 from screens.widgets.keys import KeyLine
 from screens.widgets.table import Row
 from screens.widgets.tones import lines as drawn
-from screens.words import Phrase, Tone, clean, count
+from screens.words import Phrase, Tone, count
 
 if TYPE_CHECKING:
     from pipeline.drift import Case
@@ -105,10 +105,10 @@ class CaseScreen(RepairingScreen):
         view = self.view
         if view is None:
             return []
-        case = case_lines(view.case, view.repair)
+        remedy: list[Line] = [[Phrase(view.why_none, Tone.WARN)]] if view.why_none else []
         if view.proposal is not None:
-            return [*case, *heading("What would repair it"), *proposal_lines(view.proposal)]
-        return [*case, *([*heading("What would repair it"), [Phrase(clean(view.why_none))]] if view.why_none else [])]
+            remedy = proposal_lines(view.proposal)
+        return case_lines(view.case, view.repair, remedy)
 
     def action_diff(self) -> None:
         if self.case_id is not None:

@@ -44,11 +44,11 @@ class Leads(NamedTuple):
 CAUSE_COLUMNS = (
     Column("Failing", 7, right=True),
     Column("Cause", 18, flex=1),
-    Column("Stage", 9, rank=3),
-    Column("Where", 16, flex=1, rank=2),
+    Column("Stage", 9, rank=4),
+    Column("Where", 16, flex=1, rank=1),
     Column("Runs", 5, right=True),
-    Column("Events", 6, right=True, rank=1),
-    Column("First seen", 10, rank=1),
+    Column("Events", 6, right=True, rank=3),
+    Column("First seen", 10, rank=2),
     Column("Last seen", 10),
 )
 

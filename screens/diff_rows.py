@@ -97,9 +97,9 @@ def place(old: str, new: str | None) -> str:
 def _where_now(line: FieldLine) -> str:
     if line.status == "ok":
         return "where it stood"
-    if line.now is not None:
-        return place(line.selector, line.now)
-    return clean(line.note) or ("nowhere" if line.status == "lost" else "–")
+    if line.status == "lost":
+        return "nowhere"
+    return place(line.selector, line.now) or clean(line.note) or "–"
 
 
 def about_field(line: FieldLine) -> list[Phrase]:
@@ -119,7 +119,7 @@ def about_field(line: FieldLine) -> list[Phrase]:
         said.append(Phrase(f"now {place(line.selector, line.now)}{text}, in {places}", Tone.WARN))
     if line.runner_up:
         said.append(Phrase(f"; runner-up {clean(line.runner_up)} in {line.runner_up_support}", Tone.QUIET))
-    if line.note and line.status != "ok":
+    if line.note and line.status not in ("ok", "lost"):
         said.append(Phrase(f"; {clean(line.note)}", Tone.QUIET))
     return said
 

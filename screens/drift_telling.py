@@ -97,8 +97,8 @@ def case_summary(case: Case) -> list[Phrase]:
     return [said, Phrase(f"  {_MEANING.get(case.state, '')}  "), Phrase(verdict, Tone.QUIET)]
 
 
-def case_lines(case: Case, repair: ContractVersion | None) -> list[Line]:
-    """All that is known of a case."""
+def case_lines(case: Case, repair: ContractVersion | None, remedy: Sequence[Line] = ()) -> list[Line]:
+    """All that is known of a case; `remedy` is what would repair it."""
     field = f" · {clean(case.field)}" if case.field else ""
     lines: list[Line] = [
         [case_state(case.state), Phrase(f"  {clean(case.page_type)}{field}")],
@@ -110,15 +110,16 @@ def case_lines(case: Case, repair: ContractVersion | None) -> list[Line]:
         lines.append([Phrase(f"Closed at {moment(case.closed_at)} by {clean(case.closed_by)}: "), *_why(case)])
     raised = f" by {clean(case.event)}, run {case.run_id}" if case.event else ""
     lines.append([Phrase(f"Opened at {moment(case.opened_at)}{raised}.", Tone.QUIET)])
+    if remedy:
+        lines += [*heading("What would repair it"), *remedy]
     lines += [
         *heading("What the probes said"),
         [Phrase(clean(case.verdict) or "They were not asked yet: f asks them.")],
     ]
     for probe in case.probes:
         lines += _probe_lines(probe)
-    lines += [*heading(f"What is doubted ({len(case.doubts)})"), *_doubt_lines(case)]
     lines += [*heading(f"Its events ({len(case.events)})"), *_event_lines(case)]
-    return lines
+    return [*lines, *heading(f"What is doubted ({len(case.doubts)})"), *_doubt_lines(case)]
 
 
 def _by(repair: ContractVersion) -> Phrase:
@@ -164,7 +165,9 @@ def proposal_line(found: RepairProposal) -> list[Phrase]:
     more = f" and {len(moved) - 2} more" if len(moved) > 2 else ""
     said = [Phrase("Proposal ", Tone.BUSY), Phrase(f"{', '.join(parts)}{more}" if parts else "nothing to add")]
     if lost:
-        names = ", ".join(clean(one.field) for one in lost[:3])
+        names = ", ".join(clean(one.field) for one in lost[:3]) + (
+            f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        )
         said.append(Phrase(f" · ✗ cannot be known: {names}", Tone.BAD))
     if unsure:
         said.append(Phrase(f" · ? ambiguous: {', '.join(clean(one.field) for one in unsure[:3])}", Tone.WARN))
@@ -172,7 +175,7 @@ def proposal_line(found: RepairProposal) -> list[Phrase]:
         held = found.proposal.held_out
         proved = f"{sum(one.passed for one in held)} of {count(len(held), 'page')} held out read as known"
         said.append(Phrase(f" · ● {proved}", Tone.GOOD))
-    else:
+    elif not lost:
         said.append(Phrase(f" · ✗ {clean(found.objections[0])}", Tone.BAD))
     return said
 

@@ -67,8 +67,13 @@ def subject_of_event(service: ConsoleService, event: EventLine) -> Subject:
 
 def case_of(service: ConsoleService, event: EventLine) -> int | None:
     """The newest case that the event's newest run raised or joined. May block; raises PipelineError."""
-    run_id = event.failure.details.get("run_id") if event.failure is not None else None
-    for case in service.drift_cases(limit=CASES_LOOKED_AT):
-        if any(one.event == event.event and one.role == "failed" and one.run_id == run_id for one in case.events):
-            return case.id
-    return None
+    if event.failure is None:
+        return None
+    run_id, page_type = event.failure.details.get("run_id"), event.failure.details.get("page_type")
+    found = [
+        case
+        for case in service.drift_cases(limit=CASES_LOOKED_AT)
+        if any(one.event == event.event and one.role == "failed" and one.run_id == run_id for one in case.events)
+    ]
+    about_it = [case for case in found if case.page_type == page_type] or found
+    return about_it[0].id if about_it else None

@@ -100,7 +100,7 @@ class FixturesScreen(AllowingScreen[None]):
     @work(exclusive=True, group="read")
     async def _read(self) -> None:
         try:
-            self._sets = await off_loop(lambda: Sets(self._service.gate(), self._service.fixtures()))
+            self._sets = await off_loop(lambda: Sets(self._service.gate_state(), self._service.fixtures()))
         except PipelineError as error:
             self.query_one(RowTable).show_rows((), empty="could not be read")
             self.app.push_screen(error_screen(error))

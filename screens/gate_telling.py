@@ -173,7 +173,7 @@ def reparse_lines(said: Reparse) -> list[Line]:
 def _values(said: Mapping[str, Any]) -> list[Line]:
     lines: list[Line] = []
     for name, value in said.items():
-        if isinstance(value, list):
+        if isinstance(value, list | tuple):
             lines.append([Phrase(f"{clean(name)}: ", Tone.QUIET), Phrase(f"{len(value):,}")])
             if value and isinstance(value[0], dict):
                 lines += [
@@ -185,6 +185,6 @@ def _values(said: Mapping[str, Any]) -> list[Line]:
 
 
 def _value(value: object) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return f"{len(value):,} of them"
     return "–" if value is None else clean(str(value))

@@ -64,7 +64,7 @@ class DriftService(Protocol):
     def contract_history(self, page_type: str | None = None) -> tuple[ContractVersion, ...]:
         """Every accepted and withdrawn addition, oldest first."""
 
-    def gate(self) -> GateState: ...
+    def gate_state(self) -> GateState: ...
 
     def run_gate(self) -> GateState:
         """Replay every page set again and judge."""

@@ -171,6 +171,19 @@ class RepairingScreen(AllowingScreen[None]):
         reason = reasons[action](view)
         return reason or super().why_not(action)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What a case as it stands has no use for is not shown at all."""
+        view, of_case = self.view, (*self.ways, "preview")
+        if action in of_case and (view is None or not self._is_of_use(action, view)):
+            return False
+        return super().check_action(action, parameters)
+
+    def _is_of_use(self, action: str, view: CaseView) -> bool:
+        is_open, repaired = view.case.state in OPEN, view.repair is not None
+        if action in ("preview", "accept"):
+            return is_open and not repaired
+        return {"undo": repaired, "ingest": not is_open}.get(action, is_open)
+
     # ------------------------------------------------------------------ proposal
 
     @work(exclusive=True, group="preview")

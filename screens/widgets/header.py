@@ -68,7 +68,8 @@ def header_line(facts: Facts, width: int) -> list[Phrase]:
     if facts.schedule:
         right.insert(0, Phrase("◐ schedule  " if facts.schedule == RUNNING else "◐ schedule stops  ", Tone.BUSY))
     if (how := condition(facts)).text:
-        right.insert(0, Phrase(f"{how.text}  ", how.tone))
+        key = " (H)" if how.tone in (Tone.WARN, Tone.BAD) and width >= NARROW else ""
+        right.insert(0, Phrase(f"{how.text}{key}  ", how.tone))
     if facts.badge:
         right.insert(0, Phrase(f"■ {facts.badge}  ", Tone.BAD))
     counts: list[Phrase] = []

@@ -149,10 +149,12 @@ def spans(races: int = 6, *, fails: bool = True) -> tuple[Span, ...]:
     for race in range(races):
         began, place = 1_000.0 * (race + 1), {"page_type": "race_result", "race_id": str(6_304_821 + race)}
         url = f"https://thornhill.liverc.com/results/?p=view_race_result&id={6_304_821 + race}"
-        more = {"url": url, "request_ms": 320 + 40 * race, "bytes": 161_204, "attempts": 1, "method": "http"}
+        more = {"url": url, "request_ms": 320 + 40 * (race % 6), "bytes": 161_204, "attempts": 1, "method": "http"}
         broken = {"error": "FIELD_MISSING"} if fails and race == races - 1 else {}
-        made.append(span(len(made) + 2, "race_page_fetch", 1, began - 580, 560 + 330 + 40 * race, **place, **more))
-        made.append(span(len(made) + 2, "lap_extraction", 1, began + 320 + 40 * race, 2.4, **place, **broken))
+        made.append(
+            span(len(made) + 2, "race_page_fetch", 1, began - 570, 570 + 320 + 40 * (race % 6), **place, **more)
+        )
+        made.append(span(len(made) + 2, "lap_extraction", 1, began + 320 + 40 * (race % 6), 2.4, **place, **broken))
     end = 1_000.0 * races + 700
     if not fails:
         made.append(span(len(made) + 2, "normalise", 1, end, 41))

@@ -23,6 +23,7 @@ from pipeline.terminating import Termination
 from pipeline.verdicts import Verdict
 from screens.picture import Looker, Picture
 from screens.ports import Clock, ConsoleService
+from tests.screens.fake_drift import FakeDrift
 from tests.screens.fake_watch import FakeWatch
 
 NOW = 1_763_313_000_000  # 2025-11-16 17:10:00 UTC
@@ -69,7 +70,7 @@ class StillSource:
 
 
 @dataclass
-class FakeService(FakeWatch):
+class FakeService(FakeWatch, FakeDrift):
     """Answers from its fields and remembers what it was asked to do."""
 
     shown_database: str = "~/.local/share/mre/mre.sqlite3"
@@ -119,6 +120,7 @@ class FakeService(FakeWatch):
             workers=self.workers,
             schedule=self.schedule,
             health=judge(self.evidence or self._evidence()),
+            **self._drift(),
         )
 
     def _evidence(self) -> Evidence:
