@@ -19,7 +19,7 @@ from pipeline.fixtures import SetInfo
 from pipeline.liverc.readers import Readers
 from pipeline.liverc.urls import parse_url
 from pipeline.page_diff import DiffPage, PageDiff, diff_pages
-from pipeline.repair import Workshop, known_pages
+from pipeline.repair import Workshop, pages_known_before
 from pipeline.store import drift as drift_rows
 from pipeline.store import events as event_rows
 from pipeline.store.archive import PageEntry
@@ -78,11 +78,12 @@ def of_event(house: House, event: str, url: str | None) -> Sides:
 
 def of_case(house: House, case_id: int, url: str | None) -> Sides:
     """(as known, as it is now): of the page that teaches most, or of `url`. Raises StateError USAGE."""
-    pages = known_pages(house._workshop, case_id)
-    named = [page for page in pages if url in (None, page.new.url)]
+    pages = pages_known_before(house._workshop, case_id)
+    # Of a page that is only remembered in the database there is nothing to hold the new one against.
+    named = [(page.old, page.new) for page in pages if page.old is not None and url in (None, page.new.url)]
     if not named:
         raise StateError(Kind.USAGE, f"Drift case {case_id} knows nothing of {url} from before", case=case_id, url=url)
-    return named[0].old, named[0].new
+    return named[0]
 
 
 def of_fixture(house: House, event_id: str) -> Sides:

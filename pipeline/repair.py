@@ -171,7 +171,7 @@ def _case_page(shop: Workshop, url: str, known: str, new: str, origin: str) -> C
     return CasePage(KnownPage(ref, new_body, record), old, now, origin)
 
 
-def known_pages(shop: Workshop, case_id: int) -> list[CasePage]:
+def pages_known_before(shop: Workshop, case_id: int) -> list[CasePage]:
     """The pages of a case that are known from before, those that teach most first.
 
     Raises StateError USAGE where there is no such case, or no such page.
@@ -207,7 +207,7 @@ def propose_repair(shop: Workshop, case_id: int) -> RepairProposal:
     pages are no HTML any more.
     """
     case = drift.get_case(shop.store, case_id)
-    pages = known_pages(shop, case_id)
+    pages = pages_known_before(shop, case_id)
     learn, hold_out = _split(pages)
     contract = shop.readers.contract(case.page_type)
     added = dict(shop.readers.additions.get(case.page_type, {}))

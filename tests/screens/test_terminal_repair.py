@@ -13,7 +13,8 @@ import pytest
 from mre_console.demo import Demo
 from mre_console.simulator.mutations import mutator
 from pipeline.service import Service
-from tests.screens.test_terminal import Terminal, pytestmark  # noqa: F401  the marks are this module's, too
+from tests.screens.test_terminal import pytestmark  # noqa: F401  the marks are this module's, too
+from tests.support.terminal import Terminal
 
 
 @pytest.fixture
