@@ -27,6 +27,10 @@ def serve(
     site_file: Annotated[
         Path | None, typer.Option("--site-file", help="Serve the pages of this host → path → file list instead.")
     ] = None,
+    markup: Annotated[
+        Path | None,
+        typer.Option(help="A file that names changes of the markup, one a line; read again at every request."),
+    ] = None,
     fault: Annotated[
         list[str] | None, typer.Option(help="KIND[:PAGE_TYPE][:NAME=VALUE]…, e.g. 503:event:retry_after=30:times=2.")
     ] = None,
@@ -52,6 +56,10 @@ def serve(
         simulated = SimulatedSite(World(seed, tracks=tracks, events=events))
         for slug, event_id in simulated.events():
             narrate(f"mre ingest {slug}/{event_id}")
+        if markup is not None:
+            from mre_console.simulator.markup_file import MarkupFile
+
+            simulated.change_markup(MarkupFile(markup, narrate))
         site = simulated
     try:
         server = SimulatorServer(site, port=port, faults=faults)

@@ -77,7 +77,7 @@ CASES: dict[str, Case] = {
     "undo": Case(
         lambda service: service.plan_undo(1),
         lambda service: service.plan_undo(99),
-        Kind.USAGE,
+        Kind.UNKNOWN,
         lambda service: service.act(service.plan_reset(NAME)),
     ),
 }  # fmt: skip

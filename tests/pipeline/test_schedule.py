@@ -199,7 +199,7 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(call: Callable[[Serv
 
 def test_a_schedule_that_does_not_exist_is_named_with_those_that_do(bench: Bench) -> None:
     for call in (bench.service.pause_schedule, bench.service.run_schedule_now, bench.service.job_runs):
-        with pytest.raises(StateError, match="there are: catalogue") as refused:
+        with pytest.raises(StateError, match="there are: canaries, catalogue") as refused:
             call("nobody")
         assert refused.value.kind is Kind.UNKNOWN
 

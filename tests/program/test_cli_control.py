@@ -58,7 +58,7 @@ def test_disable_check_enable(event: str, capsys: pytest.CaptureFixture[str]) ->
     assert out.startswith("ingestion is DISABLED")
     assert "reason: the pages changed" in out
     assert "enabling needs a passed `mre checks`" in out
-    assert said(capsys, "status")[1].startswith("ingestion is DISABLED since ")
+    assert said(capsys, "status")[1].startswith("health: DISABLED")
     assert answer(capsys, "status")[1]["control"]["reason"] == "the pages changed"
     code, refused = answer(capsys, "--site", "http://127.0.0.1:9", "ingest", event)
     assert (code, refused["details"]["kind"], refused["code"]) == (8, "DISABLED", "INGESTION_REFUSED")

@@ -82,7 +82,7 @@ def test_clearing_insists(holding: Holding, capsys: pytest.CaptureFixture[str]) 
     assert (code, json.loads(out)["verdict"]) == (0, "ALIVE")
     assert f"mre ingest {NAME}" in err
     assert held(capsys) == []
-    assert refusal(capsys, *clear, "--reason", "x") == (2, "USAGE")
+    assert refusal(capsys, *clear, "--reason", "x") == (2, "UNKNOWN")
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_add_edit_pause_resume_run_now(capsys: pytest.CaptureFixture[str]) -> No
         (["edit", "recent", "--set", "window_days=0"], "between 1 and 60"),
         (["edit", "recent", "--set", "window_days"], "OPTION=NUMBER"),
         (["edit", "recent", "--set", "colour=3"], "window_days"),
-        (["pause", "nobody"], "there are: catalogue"),
+        (["pause", "nobody"], "there are: canaries, catalogue"),
     ],
 )
 def test_what_makes_no_sense_says_what_would(words: list[str], needed: str, capsys: pytest.CaptureFixture[str]) -> None:
