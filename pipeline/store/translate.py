@@ -24,6 +24,7 @@ SQLITE_KINDS: dict[int, Kind] = {
     11: Kind.DB_DAMAGED,  # SQLITE_CORRUPT
     13: Kind.DB_FULL,  # SQLITE_FULL
     14: Kind.DB_UNREACHABLE,  # SQLITE_CANTOPEN
+    15: Kind.DB_BUSY,  # SQLITE_PROTOCOL: others were faster too often, or a lock could not be had
     17: Kind.DB_BUSY,  # SQLITE_SCHEMA: changed under us more often than SQLite retries by itself
     19: Kind.DB_REFUSED,  # SQLITE_CONSTRAINT
     20: Kind.DB_REFUSED,  # SQLITE_MISMATCH

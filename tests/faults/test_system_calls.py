@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from mre_console.simulator.faults import Fault
+from pipeline.errors import TABLE, Kind
 from tests.faults.conftest import FAULTS, Count, SetScene
 from tests.faults.inside import Halted, HaltedKeeper
 from tests.faults.processes import Attempt, Gate
@@ -22,6 +23,7 @@ from tests.faults.system_calls import FAILURES, Call, Injection, KeeperThread, M
 
 SAMPLE = 3  # of each failure in `make test`
 SEED = 20_261_123
+CHECKS_FAILED = TABLE[Kind.CHECKS_FAILED].exit_code
 WRITING = ("pwrite64", "write", "fsync", "fdatasync", "rename", "ftruncate", "unlink")
 # What may be told, by what was done to which file. SQLite takes pages that cannot be read for damaged, and a lock that
 # cannot be taken for somebody else's.
@@ -35,6 +37,7 @@ class Bench:
     """A command that runs under strace again and again, alone with the database, as it would on a small machine."""
 
     words: list[str]
+    missed = 0.05  # share of the calls that may not come up again, because the clock decides how many there are
 
     def __init__(self, scene: Scene, log: Path) -> None:
         self.scene, self._log = scene, log
@@ -58,6 +61,8 @@ class Ingest(Bench):
 
 class KeepLease(Ingest):
     """What the run's other thread does meanwhile, which looks after the lease."""
+
+    missed = 0.3
 
     def run(self, *options: str) -> Traced:
         self.scene.service.store.close()
@@ -118,7 +123,7 @@ def test_every_system_call_fails_once(
                 hit = seen.hit(injection)
                 ended = check_ending(seen.attempt, served, hit) if hit else "not reached"
                 tally.saw(served, ended, *(["lease left"] if scene.recover() else []))
-        assert tally.besides["not reached"] <= max(1, len(calls) // 20)
+        assert tally.besides["not reached"] <= max(1, command.missed * len(calls))
 
 
 def check_ending(attempt: Attempt, served: int, call: Call) -> str:
@@ -130,6 +135,9 @@ def check_ending(attempt: Attempt, served: int, call: Call) -> str:
     if code == 0:
         assert served == 1, f"{call}: acknowledged and lost"
         return "succeeded"
+    if code == CHECKS_FAILED and "action" in attempt.told:  # it was taken, but could not be checked
+        assert served == 1, f"{call}: acknowledged and lost"
+        return "done, not checked"
     if call.file == "data":  # whether there is such a folder is asked before anything else
         assert (code, attempt.told["details"]["kind"]) == (2, "USAGE"), f"{call}: {attempt.said}"
         return "USAGE"
