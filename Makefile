@@ -74,7 +74,8 @@ demo-headless: $(VENV)/.installed
 	@$(BIN)/mre demo --headless
 
 faults: $(VENV)/.installed tools
-	MRE_FAULTS=1 $(PY) -m pytest -n $(WORKERS) --dist loadgroup tests/faults tests/program/test_generated_events.py
+	MRE_FAULTS=1 $(PY) -m pytest -n $(WORKERS) --dist loadgroup tests/faults tests/program/test_generated_events.py \
+	  tests/program/test_api.py tests/pipeline/liverc/test_browser.py
 
 # The resolver runs outside the project's environment; the file it writes names no registry.
 lock: | $(PY)

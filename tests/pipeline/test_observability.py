@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from mre_console.api.answers import error_answer
 from mre_console.cli.output import report as shown_as
 from mre_console.simulator.generate import World
 from mre_console.simulator.site import SimulatedSite
@@ -190,6 +191,8 @@ def test_every_kind_of_failure_appears_alike_everywhere(
 
         (group,) = service.failure_groups()
         assert (group.stage, group.kind, group.remedy) == (str(rule.stage), str(kind), rule.remedy)
+    answered = error_answer(failure.value)
+    assert (answered.status_code, json.loads(answered.body)["details"]["kind"]) == (rule.http_status, str(kind))
     assert shown_as(failure.value, as_json=True) == rule.exit_code
     if kind is not Kind.OUTPUT_LOST:  # there is nowhere to say it on stdout
         assert json.loads(capsys.readouterr().out)["details"]["kind"] == str(kind)
