@@ -192,7 +192,7 @@ def test_every_kind_of_failure_appears_alike_everywhere(
         (group,) = service.failure_groups()
         assert (group.stage, group.kind, group.remedy) == (str(rule.stage), str(kind), rule.remedy)
     answered = error_answer(failure.value)
-    assert (answered.status_code, json.loads(answered.body)["details"]["kind"]) == (rule.http_status, str(kind))
+    assert (answered.status_code, json.loads(bytes(answered.body))["details"]["kind"]) == (rule.http_status, str(kind))
     assert shown_as(failure.value, as_json=True) == rule.exit_code
     if kind is not Kind.OUTPUT_LOST:  # there is nowhere to say it on stdout
         assert json.loads(capsys.readouterr().out)["details"]["kind"] == str(kind)
