@@ -105,7 +105,9 @@ class CaseScreen(RepairingScreen):
         view = self.view
         if view is None:
             return []
-        remedy: list[Line] = [[Phrase(view.why_none, Tone.WARN)]] if view.why_none else []
+        remedy: list[Line] = []
+        if view.why_none:
+            remedy = [[Phrase(view.why_none, Tone.WARN)], [Phrase("f fetches known pages of other events again.")]]
         if view.proposal is not None:
             remedy = proposal_lines(view.proposal)
         return case_lines(view.case, view.repair, remedy)

@@ -120,6 +120,7 @@ class ConfirmScreen(ModalScreen[Result | None], Generic[Result]):
         field = self._missing()
         if field is None:
             self.set_focus(self.query_one("#cancel"))  # at once: what is typed next must not end in the field
+            self._say(f"Nothing is done yet. {self._deed.key} does it, esc leaves it.")
         elif message.input.id == f"field-{field.name}":
             self._say_missing(field)
         else:

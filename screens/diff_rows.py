@@ -204,15 +204,12 @@ def marked(rows: Sequence[MarkupRow], old: Iterable[int], new: Iterable[int]) ->
 
 
 def about_pages(diff: PageDiff) -> list[Phrase]:
-    """Which two pages, how alike they are, and whether the new one reads."""
-    said = [
-        Phrase(f"{clean(diff.old_name)} → {clean(diff.new_name)}", Tone.QUIET),
-        Phrase(f" · {diff.similarity:.0%} alike"),
-    ]
+    """Whether the new page reads, how alike they are, and which two they are."""
     if diff.failure:
-        said.append(Phrase(" · ✗ cannot be read", Tone.BAD))
+        said = Phrase("✗ cannot be read", Tone.BAD)
     elif diff.doubts:
-        said.append(Phrase(f" · ▲ reads, and is doubted {len(diff.doubts)} times", Tone.WARN))
+        said = Phrase(f"▲ reads, and is doubted {len(diff.doubts)} times", Tone.WARN)
     else:
-        said.append(Phrase(" · ● reads without doubt", Tone.GOOD))
-    return said
+        said = Phrase("● reads without doubt", Tone.GOOD)
+    alike = Phrase(f" · structure {diff.similarity:.0%} alike · ")
+    return [said, alike, Phrase(f"{clean(diff.old_name)} → {clean(diff.new_name)}", Tone.QUIET)]

@@ -44,6 +44,7 @@ _VERDICTS = {
     "unreachable": Phrase("? not fetched", Tone.WARN),
 }
 DOUBTS_SHOWN = 12
+OBJECTIONS_SHOWN = 3
 PREVIEWED_SHOWN = 80
 
 
@@ -198,8 +199,9 @@ def proposal_lines(found: RepairProposal) -> list[Line]:
             Phrase(f"{count(right, 'value')} as known."),
         ]
     )
-    lines += [[Phrase(f"✗ {clean(objection)}", Tone.BAD)] for objection in found.objections]
-    return lines
+    lines += [[Phrase(f"✗ {clean(objection)}", Tone.BAD)] for objection in found.objections[:OBJECTIONS_SHOWN]]
+    more = len(found.objections) - OBJECTIONS_SHOWN
+    return [*lines, [Phrase(f"  and {more} more", Tone.QUIET)]] if more > 0 else lines
 
 
 def unknowable(found: RepairProposal) -> list[Line]:
@@ -309,7 +311,7 @@ def next_step(case: Case | None, repair: ContractVersion | None, gate: GateState
         again = f" i ingests {count(left, 'event')} again." if left else ""
         return [Phrase(f"The case is closed as {case.state}.", Tone.GOOD), Phrase(again)]
     if repair is None:
-        return [Phrase("h shows the pages again; the case stays open.")]
+        return [Phrase("The case stays open; esc leads back to its pages.")]
     if gate.state != "green":
         return [Phrase("The gate stays closed: ", Tone.BAD), Phrase("z takes the repair back.")]
     return [

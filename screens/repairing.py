@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 Hidden = partial(Binding, show=False)  # in the help and the palette, not on the last line
 WHY = "why; it is kept with the contract"
-FETCH_THE_REST = "fetch the event's pages that its failed run lacks, for the page set"
+FETCH_THE_REST = "fetch what the failed run lacks, to keep a whole page set"
 NO_CASE = "There is no drift case here, so there is nothing to repair."
 
 

@@ -48,17 +48,11 @@ def terminal(demo: Demo, tmp_path: Path) -> Iterator[Terminal]:
 
 
 def test_from_red_to_green(demo: Demo, terminal: Terminal) -> None:
-    names = healthy(demo)[1:5]
-    name = names[0]
+    with Service(demo.settings) as service:
+        name = service.snapshot().events[0].event  # under the cursor
     terminal.wait_for("● complete", "Events 4")
     demo.site.change_markup(mutator(["header_renamed"]))
     demo.site.raise_build()
-
-    terminal.press("/")
-    terminal.wait_for("name, slug/id or state")
-    terminal.type(name.rpartition("/")[2])
-    terminal.press("Enter")
-    terminal.wait_for("Events 1")
     terminal.press("r")
     terminal.wait_for("✗ failed", "fast_lap_ms", "LiveRC changed race_result")
 
@@ -72,6 +66,7 @@ def test_from_red_to_green(demo: Demo, terminal: Terminal) -> None:
     terminal.wait_for("Accept the repair", "Reason")
     terminal.type("the column has a new title")
     terminal.press("Enter")
+    terminal.wait_for("a does it, esc leaves it")
     terminal.press("y")  # the key that led here
     terminal.press("a")
     terminal.wait_for("The replay of the page sets", "● The gate is open", "is in force", "kept as page set")
@@ -80,6 +75,7 @@ def test_from_red_to_green(demo: Demo, terminal: Terminal) -> None:
     terminal.wait_for("Close drift case 1?", "[x] ingest 1 event again at once")
     terminal.type("it reads again")
     terminal.press("Enter")
+    terminal.wait_for("y does it, esc leaves it")
     terminal.press("y")
     terminal.wait_for("● Ended: 1 of 1 event", "by run")
     terminal.press("Escape")
@@ -87,7 +83,7 @@ def test_from_red_to_green(demo: Demo, terminal: Terminal) -> None:
     terminal.press("Escape")
     terminal.wait_for("what moved", "repaired")
     terminal.press("Escape")
-    terminal.wait_for("● complete", "Events 1")
+    terminal.wait_for("Events 4", "4 served", "● live")
     terminal.press("q")
     terminal.wait_for("ended with 0")
 
